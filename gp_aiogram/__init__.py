@@ -1,0 +1,60 @@
+"""Ad attribution for aiogram 3 bots: catch the click, keep the session, deliver conversions."""
+
+from gp_aiogram._version import __version__
+from gp_aiogram.attribution import Attribution, Session
+from gp_aiogram.destinations.base import Destination
+from gp_aiogram.destinations.grampixel import GramPixel
+from gp_aiogram.errors import (
+    ConfigurationError,
+    DeliveryError,
+    EventError,
+    GPError,
+    Refused,
+    Rejected,
+    Skipped,
+    StoreError,
+    StoreLocked,
+    StoreMismatch,
+    Throttled,
+    Unreachable,
+)
+from gp_aiogram.event import Event
+from gp_aiogram.rules import track
+from gp_aiogram.settings import Settings
+from gp_aiogram.stores.base import Delivery, Outbox, SessionStore, SplitStore, Store
+from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.tracker import Tracker
+from gp_aiogram.user_tracker import UserTracker
+
+__all__ = [
+    "Attribution",
+    "ConfigurationError",
+    "Delivery",
+    "DeliveryError",
+    "Destination",
+    "Event",
+    "EventError",
+    "GPError",
+    "GramPixel",
+    "MemoryStore",
+    "Outbox",
+    "Refused",
+    "Rejected",
+    "SQLiteStore",
+    "Session",
+    "SessionStore",
+    "Settings",
+    "Skipped",
+    "SplitStore",
+    "Store",
+    "StoreError",
+    "StoreLocked",
+    "StoreMismatch",
+    "Throttled",
+    "Tracker",
+    "Unreachable",
+    "UserTracker",
+    "__version__",
+    "track",
+]

@@ -1,0 +1,89 @@
+"""Which ad click a user came from: the payload grammar, the touches, and the one that counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+from gp_aiogram.errors import ConfigurationError
+
+Source = Literal["start", "startgroup", "startapp", "invite", "join_request", "manual"]
+Touch = Literal["first", "last"]
+
+SOURCES: frozenset[str] = frozenset(get_args(Source))
+
+#: What the value of a GramPixel deep link looks like (``t.me/your_bot?start=gp_a1b2c3``).
+SESSION_PATTERN = r"gp_[A-Za-z0-9_-]+"
+
+#: Telegram's own rule for the ``start`` parameter: https://core.telegram.org/bots/features#deep-linking
+_DEEP_LINK_VALUE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One touch of one user.
+
+    :param bot_id: the bot that was opened; None when nobody could tell.
+    :param telegram_id: the user.
+    :param session_id: what links the user to the click, e.g. ``gp_a1b2c3``.
+    :param source: where the touch came in.
+    :param at: when, in UTC.
+    :param payload: the whole deep-link value, of which the session id may be a part.
+    """
+
+    bot_id: int | None
+    telegram_id: int
+    session_id: str
+    source: Source
+    at: datetime
+    payload: str
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How payloads are read, and which touch counts.
+
+    :param touch: ``"last"`` or ``"first"`` touch within the window.
+    :param window: a touch older than this at the time of the event does not count.
+        30 days is GramPixel's own default (help page "How Conversion Attribution Works").
+    :param pattern: regular expression that the whole payload must match.
+    :param parse: turns a payload that matched into its session id, for composite payloads such as
+        ``gp_a1b2c3__ref42``; None from it means that this payload holds no session.
+    :raises ConfigurationError: when one of them makes no sense.
+    """
+
+    touch: Touch = "last"
+    window: timedelta = timedelta(days=30)
+    pattern: str | re.Pattern[str] = SESSION_PATTERN
+    parse: Callable[[str], str | None] | None = None
+    _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.touch not in get_args(Touch):
+            msg = f"Attribution(touch=...) must be 'first' or 'last', not {self.touch!r}"
+            raise ConfigurationError(msg)
+        if self.window <= timedelta(0):
+            msg = f"Attribution(window=...) must be a positive timedelta, not {self.window!r}"
+            raise ConfigurationError(msg)
+        try:
+            compiled = re.compile(self.pattern)
+        except (re.error, TypeError) as error:
+            msg = f"Attribution(pattern={self.pattern!r}) is not a regular expression: {error}"
+            raise ConfigurationError(msg) from error
+        object.__setattr__(self, "_compiled", compiled)
+
+    def session_id(self, payload: str) -> str | None:
+        """Read the session id from a deep-link payload.
+
+        :param payload: what followed ``/start``.
+        :return: None when the payload is not ours: rubbish, too long, or refused by ``parse``.
+        :raises Exception: whatever the user's ``parse`` raises.
+        """
+        if not _DEEP_LINK_VALUE.fullmatch(payload) or not self._compiled.fullmatch(payload):
+            return None
+        if self.parse is None:
+            return payload
+        return self.parse(payload) or None

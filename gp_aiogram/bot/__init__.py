@@ -1,0 +1,7 @@
+"""The wing that lives in an aiogram bot; nothing else of the package imports aiogram."""
+
+from gp_aiogram.bot.capture import CaptureMiddleware
+from gp_aiogram.bot.emit import EmitMiddleware
+from gp_aiogram.bot.setup import setup
+
+__all__ = ["CaptureMiddleware", "EmitMiddleware", "setup"]

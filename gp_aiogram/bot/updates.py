@@ -1,0 +1,43 @@
+"""What an update says about itself: whose it is, and when it happened."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from aiogram.types import Update, User
+
+from gp_aiogram.tracker import Tracker
+from gp_aiogram.user_tracker import UserTracker
+
+#: The name under which handlers ask for the user's tracker.
+GP_KEY = "gp"
+
+
+def user_tracker(tracker: Tracker, update: Update, data: dict[str, Any]) -> UserTracker | None:
+    """Return the tracker of the user an update is about; None when it is about nobody known.
+
+    :param data: aiogram's own context, with what its user middleware found.
+    """
+    user: User | None = data.get("event_from_user")
+    if update.chat_member is not None:
+        # aiogram names the actor, who may be an admin; it happened to the member.
+        user = update.chat_member.new_chat_member.user
+    if user is None:
+        return None
+    bot_id = data["bot"].id
+    tracker.bots.add(bot_id)
+    return UserTracker(tracker, user.id, bot_id, update.update_id)
+
+
+def time_of(event: object) -> datetime | None:
+    """Return when an event happened by Telegram's clock; None when it does not say.
+
+    A callback query's message has a date, but that is when the button was sent.
+    """
+    moment = getattr(event, "edit_date", None) or getattr(event, "date", None)
+    if isinstance(moment, datetime) and moment.tzinfo is not None:
+        return moment
+    if isinstance(moment, int) and moment > 0:
+        return datetime.fromtimestamp(moment, timezone.utc)
+    return None

@@ -1,0 +1,40 @@
+"""The two clocks that delivery needs, behind one seam so that tests can turn them."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What tells the time."""
+
+    def time(self) -> float:
+        """Wall clock, seconds since the Unix epoch; it may be set back or forth at any moment."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; it never goes back. For waiting within one process."""
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def time(self) -> float:
+        """Wall clock, seconds since the Unix epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; it never goes back."""
+        return time.monotonic()
+
+
+def to_ms(moment: datetime) -> int:
+    """Whole milliseconds since the Unix epoch."""
+    return round(moment.timestamp() * 1000)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """Turn :func:`to_ms` round, in UTC."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest * 1000)

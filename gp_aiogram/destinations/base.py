@@ -1,0 +1,51 @@
+"""The contract between the courier and whatever takes events."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
+
+from gp_aiogram.event import Event
+
+#: What a destination answered for one event; kept with the delivery.
+Receipt = Mapping[str, Any]
+
+Ambiguous = Literal["retry", "hold"]
+
+
+class Destination(ABC):
+    """Where events go.
+
+    A subclass sets ``name``, implements :meth:`send`, and may override the limits below.
+    """
+
+    #: Tells this destination from the tracker's others, in the store and in ``to=``.
+    name: str
+
+    #: Older events (by event time) become dead letters instead of being sent.
+    max_age: timedelta = timedelta(days=30)
+
+    #: Events in one call of :meth:`send`, and calls at the same time.
+    batch_size: ClassVar[int] = 1
+    concurrency: ClassVar[int] = 16
+
+    #: After a failure that may hide a success: send again, or keep as a dead letter to decide on.
+    ambiguous: Ambiguous = "retry"
+
+    async def close(self) -> None:  # noqa: B027 - optional
+        """Let go of connections; a later :meth:`send` opens new ones."""
+
+    @abstractmethod
+    async def send(self, events: Sequence[Event]) -> Sequence[Receipt] | None:
+        """Send events, all or none; return when the destination has taken them.
+
+        :param events: 1 to ``batch_size`` events, none of them over age.
+        :return: a receipt for each event, in order, or None when there is nothing to remember.
+        :raises Unreachable: try again later.
+        :raises Throttled: try again when told.
+        :raises Refused: pause until somebody mends credentials or address.
+        :raises Rejected: at least one of these events is bad.
+        :raises Skipped: these events are not meant for this destination.
+        """

@@ -1,0 +1,249 @@
+"""The way from the outbox to one destination: claim, deliver, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from gp_aiogram.destinations.base import Destination, Receipt
+from gp_aiogram.errors import DeliveryError, Refused, Rejected, Skipped, Throttled, Unreachable
+from gp_aiogram.event import utc_from_timestamp
+from gp_aiogram.pacing import Pacer, PacerState, retry_delay
+from gp_aiogram.stores.base import Delivery, Outbox, Settlement, State
+
+logger = logging.getLogger("gp_aiogram.courier")
+
+#: Seconds after which a claimed delivery is due again if whoever claimed it is gone: longer than
+#: the longest search for bad events in a batch.
+LEASE = 900.0
+
+#: Seconds between looks at an outbox without being woken (another process may fill it).
+LOOK_AGAIN = 60.0
+
+#: Seconds to wait after the store itself failed.
+STORE_PAUSE = 5.0
+
+
+class Lane:
+    """Moves the deliveries of one destination; the other destinations do not notice.
+
+    :param random: draws from [0, 1), for the spread of retries.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        outbox: Outbox,
+        *,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.destination = destination
+        self.counts: Counter[str] = Counter()
+        self.busy = False
+        self._outbox = outbox
+        self._random = random
+        self._pacer = Pacer(destination.name, outbox.clock.monotonic)
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    @property
+    def state(self) -> PacerState:
+        """How the destination is doing."""
+        return self._pacer.state
+
+    def wake(self) -> None:
+        """Tell the lane that there may be something to deliver."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let :meth:`run` return after the round that is under way."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self, progress: Callable[[], None]) -> None:
+        """Deliver until stopped.
+
+        :param progress: called after each round.
+        """
+        self._stopping = False
+        while not self._stopping:
+            self._wake.clear()
+            wait = await self._guarded_round()
+            progress()
+            if wait > 0:
+                await self._sleep(wait)
+
+    async def round(self) -> float:
+        """Deliver once what is due and allowed.
+
+        :return: seconds until the next round makes sense, unless woken; 0 means at once.
+        """
+        destination, pacer = self.destination, self._pacer
+        allowance = pacer.allowance(destination.batch_size * destination.concurrency)
+        if not allowance:
+            return pacer.wait
+        claimed = await self._outbox.claim(destination.name, allowance, lease=LEASE)
+        if not claimed:
+            due = await self._outbox.next_due(destination.name)
+            return LOOK_AGAIN if due is None else min(due, LOOK_AGAIN)
+        fresh = await self._bury_over_age(claimed)
+        size = destination.batch_size
+        batches = [fresh[start : start + size] for start in range(0, len(fresh), size)]
+        await asyncio.gather(*(self._deliver(batch) for batch in batches))
+        return pacer.wait
+
+    async def _guarded_round(self) -> float:
+        self.busy = True
+        try:
+            return await self.round()
+        except Exception:
+            logger.exception("%s: the store failed, trying again", self.destination.name)
+            return STORE_PAUSE
+        finally:
+            self.busy = False
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+
+    async def _bury_over_age(self, claimed: Sequence[Delivery]) -> list[Delivery]:
+        limit = self.destination.max_age
+        oldest = utc_from_timestamp(self._outbox.clock.time()) - limit
+        over_age = [delivery for delivery in claimed if delivery.event.event_time < oldest]
+        if over_age:
+            days = limit / timedelta(days=1)
+            await self._settle(over_age, "dead", f"over age: older than {days:g} days")
+        return [delivery for delivery in claimed if delivery.event.event_time >= oldest]
+
+    async def _deliver(self, batch: Sequence[Delivery]) -> bool:
+        """Send a batch and settle it.
+
+        :return: whether the destination took all of it.
+        """
+        if self._pacer.wait > 0:
+            await self._outbox.release(batch)
+            return False
+        try:
+            receipts = await self._send(batch)
+        except Rejected as error:
+            self._pacer.succeeded()
+            if len(batch) == 1:
+                await self._settle(batch, "dead", error.reason)
+            else:
+                await self._search(batch)
+        except DeliveryError as error:
+            await self._settle_failure(batch, error)
+        except asyncio.CancelledError:
+            await self._outbox.release(batch)
+            raise
+        else:
+            self._pacer.succeeded()
+            await self._settle(batch, "delivered", receipts=receipts)
+            return True
+        return False
+
+    async def _search(self, rejected: Sequence[Delivery]) -> None:
+        """Find the bad events of a rejected batch by halving it; the others are delivered."""
+        middle = len(rejected) // 2
+        first, second = rejected[:middle], rejected[middle:]
+        if await self._deliver(first) and len(second) > 1:
+            # The first half was good, so the second is known to be bad: no need to ask again.
+            await self._search(second)
+        else:
+            await self._deliver(second)
+
+    async def _send(self, batch: Sequence[Delivery]) -> Sequence[Receipt]:
+        if self.destination.ambiguous == "hold":
+            # Written before the request, so that a crash while it is under way is held as well.
+            await self._write(batch, "dead", "may have been taken: no answer", provisional=True)
+        try:
+            receipts = await self.destination.send([delivery.event for delivery in batch])
+        except DeliveryError:
+            raise
+        except Exception as error:
+            # A destination that breaks the contract must not lose events.
+            logger.exception("%s: send() failed unexpectedly", self.destination.name)
+            reason = f"{type(error).__name__} in send(), see the log"
+            raise Unreachable(reason, ambiguous=True) from error
+        return [{}] * len(batch) if receipts is None else receipts
+
+    async def _settle_failure(self, batch: Sequence[Delivery], error: DeliveryError) -> None:
+        if isinstance(error, Skipped):
+            await self._settle(batch, "skipped", error.reason)
+        elif isinstance(error, Throttled):
+            self._pacer.throttled(error.retry_after, error.reason)
+            await self._put_back(batch)
+        elif isinstance(error, Refused):
+            self._pacer.refused(error.reason)
+            await self._put_back(batch)
+        else:
+            self._pacer.failed(error.reason)
+            await self._retry_or_hold(batch, error)
+
+    async def _put_back(self, batch: Sequence[Delivery]) -> None:
+        """Undo the claim; no attempt is counted."""
+        if self.destination.ambiguous == "hold":
+            await self._write(batch, "pending")
+        else:
+            await self._outbox.release(batch)
+
+    async def _retry_or_hold(self, batch: Sequence[Delivery], error: DeliveryError) -> None:
+        ambiguous = isinstance(error, Unreachable) and error.ambiguous
+        if ambiguous and self.destination.ambiguous == "hold":
+            await self._settle(batch, "dead", f"may have been taken: {error.reason}")
+            return
+        await self._outbox.settle(
+            [
+                Settlement(
+                    delivery,
+                    "pending",
+                    delay=retry_delay(delivery.attempts, self._random),
+                    attempts=delivery.attempts + 1,
+                    reason=error.reason,
+                )
+                for delivery in batch
+            ],
+        )
+        self.counts["retried"] += len(batch)
+
+    async def _settle(
+        self,
+        batch: Sequence[Delivery],
+        state: State,
+        reason: str | None = None,
+        receipts: Sequence[Receipt] | None = None,
+    ) -> None:
+        """Record the end of deliveries."""
+        if state == "dead":
+            logger.error("%s: %d event(s) given up: %s", self.destination.name, len(batch), reason)
+        await self._write(batch, state, reason, receipts)
+        self.counts[state] += len(batch)
+
+    async def _write(
+        self,
+        batch: Sequence[Delivery],
+        state: State,
+        reason: str | None = None,
+        receipts: Sequence[Receipt] | None = None,
+        *,
+        provisional: bool = False,
+    ) -> None:
+        await self._outbox.settle(
+            [
+                Settlement(
+                    delivery,
+                    state,
+                    attempts=delivery.attempts,
+                    reason=reason,
+                    receipt=receipt,
+                    provisional=provisional,
+                )
+                for delivery, receipt in zip(batch, receipts or [{}] * len(batch), strict=True)
+            ],
+        )

@@ -1,0 +1,215 @@
+"""``@track``: what it marks on a handler, and how a mark's arguments are resolved later."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from magic_filter import MagicFilter
+
+from gp_aiogram.errors import EventError, shown
+
+#: The aiogram flag that carries a handler's marks.
+FLAG = "gp_track"
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+#: What an argument of ``@track`` may be: a constant, a MagicFilter on the event, or a callable
+#: whose parameters are filled by name.
+Argument = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """One ``@track`` on one handler.
+
+    :param rule: tells this mark from all others, the same in every run of the program.
+    :param handler: the handler's name, for people.
+    :param target: the decorated wrapper; None when the function itself was decorated.
+    :param arguments: of ``Tracker.track``, not resolved yet.
+    """
+
+    name: str
+    rule: str
+    handler: str
+    target: object | None
+    when: Argument
+    arguments: Mapping[str, Argument]
+
+
+_marks: weakref.WeakSet[Mark] = weakref.WeakSet()
+
+
+def track(
+    name: str,
+    *,
+    value: Argument = None,
+    currency: Argument = None,
+    user_data: Argument = None,
+    session_id: Argument = None,
+    when: Argument = None,
+    once: Argument = None,
+    event_id: Argument = None,
+    to: Argument = None,
+) -> Callable[[Handler], Handler]:
+    """Have an event recorded whenever the handler below succeeds. Decorators stack.
+
+    The handler stays as it is: it is only marked, with an aiogram flag. Put the decorator under
+    the router's. Each argument is a constant, a MagicFilter on the event (``F.data``), or a sync
+    or async callable whose parameters are filled by name: ``event`` (also under the update type's
+    name, such as ``message``), ``result`` (what the handler returned), and everything a handler
+    may ask for. What fails or makes no sense is logged and counted, never raised into the bot.
+
+    :param name: ``FTD``, ``DEP``, ``REG``, ``Subscribe``, ``JoinRequest``, ``Purchase``,
+        ``INSTALL``, ``TRIAL``, or any name of your own.
+    :param value: units of the currency, not minor units; FTD, DEP and Purchase need one.
+    :param currency: ISO 4217 code; USD when a value comes without one.
+    :param user_data: a mapping; its values may be MagicFilters and callables, too.
+    :param when: nothing is recorded unless this is true.
+    :param once: ``"user"`` for once per user, or a key such as an order's id.
+    :param to: names of destinations; None means all.
+    """
+    if not name or callable(name):
+        msg = f"write @track('REG') with the event's name, not @track({shown(name)})"
+        raise TypeError(msg)
+    arguments = {
+        "value": value,
+        "currency": currency,
+        "user_data": user_data,
+        "session_id": session_id,
+        "once": once,
+        "event_id": event_id,
+        "to": to,
+    }
+    given = {key: argument for key, argument in arguments.items() if argument is not None}
+
+    def decorate(handler: Handler) -> Handler:
+        _mark(handler, name, when, given)
+        return handler
+
+    return decorate
+
+
+def _mark(
+    handler: Callable[..., Any],
+    name: str,
+    when: Argument,
+    arguments: Mapping[str, Argument],
+) -> None:
+    """Write a mark where aiogram reads flags: on the function beneath all ``functools.wraps``.
+
+    It goes on the decorated wrapper as well, for decorators that copy attributes but hide what
+    they wrap.
+    """
+    function = inspect.unwrap(handler)
+    marks = marks_on(handler)
+    title = f"{_module(function)}.{_name(function)}"
+    mark = Mark(
+        name=name,
+        rule=f"{title} {len(marks)}",
+        handler=title,
+        target=None if handler is function else handler,
+        when=when,
+        arguments=arguments,
+    )
+    _write(function, mark)
+    if handler is not function:
+        _write(handler, mark)
+    _marks.add(mark)
+
+
+def _write(target: Any, mark: Mark) -> None:
+    flags = getattr(target, "aiogram_flag", {})
+    try:
+        # A new dict, since functools.wraps shares the old one between a function and its wrapper.
+        target.aiogram_flag = {**flags, FLAG: (*flags.get(FLAG, ()), mark)}
+    except AttributeError:
+        msg = f"@track cannot mark {shown(target)}: decorate the function, not a bound method"
+        raise TypeError(msg) from None
+
+
+def marked_handlers() -> list[str]:
+    """Names of all handlers that carry a mark in this process."""
+    return sorted({mark.handler for mark in _marks})
+
+
+def marks_on(handler: Callable[..., Any]) -> tuple[Mark, ...]:
+    """Marks that a handler carries now, whether aiogram has seen them or not."""
+    function = inspect.unwrap(handler)
+    return applying(handler, getattr(function, "aiogram_flag", {}).get(FLAG, ()))
+
+
+def applying(handler: Callable[..., Any], marks: Collection[Mark]) -> tuple[Mark, ...]:
+    """Leave out marks that were made on other wrappers of the same function.
+
+    :param marks: as aiogram read them from the function beneath all wrappers.
+    """
+    if all(mark.target is None for mark in marks) or not hasattr(handler, "__wrapped__"):
+        return tuple(marks)
+    layers = [None, *_layers(handler)]
+    return tuple(mark for mark in marks if any(mark.target is layer for layer in layers))
+
+
+def _layers(handler: Any) -> Iterator[Any]:
+    while handler is not None:
+        yield handler
+        handler = getattr(handler, "__wrapped__", None)
+
+
+async def resolve(argument: Argument, event: Any, scope: Mapping[str, Any]) -> Any:
+    """Return what an argument of a mark comes to.
+
+    :param event: what MagicFilters look at.
+    :param scope: what callables may ask for, by name.
+    :raises EventError: when a callable asks for a name that is not there.
+    :raises Exception: whatever a callable or MagicFilter raises.
+    """
+    # Before callable(): a MagicFilter is callable, too, and makes another MagicFilter.
+    if isinstance(argument, MagicFilter):
+        return argument.resolve(event)
+    if callable(argument):
+        result = argument(**_injected(argument, scope))
+        return await result if inspect.isawaitable(result) else result
+    if isinstance(argument, Mapping):
+        return {key: await resolve(item, event, scope) for key, item in argument.items()}
+    return argument
+
+
+def _injected(function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what a callable's parameters name."""
+    injected: dict[str, Any] = {}
+    for parameter in _signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return dict(scope)
+        if parameter.name in scope:
+            injected[parameter.name] = scope[parameter.name]
+        elif (
+            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        ):
+            msg = (
+                f"{_name(function)} asks for {parameter.name!r}, which is not there; "
+                f"there are: {', '.join(sorted(scope))}"
+            )
+            raise EventError(msg)
+    return injected
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        # Names that exist for type checkers only must not break the look at a signature.
+        from annotationlib import Format  # noqa: PLC0415 - not there before 3.14
+
+        return inspect.signature(function, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function)
+
+
+def _module(function: object) -> str:
+    return str(getattr(function, "__module__", "") or type(function).__module__)
+
+
+def _name(function: object) -> str:
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)

@@ -1,0 +1,156 @@
+"""The ways in which a stand-in for an ad platform fails when a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiohttp import web
+
+_LINGER_0 = struct.pack("ii", 1, 0)
+_LOOK_AGAIN = 0.02
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way of failing; build it with :meth:`status`, :meth:`delay` and the others.
+
+    :param kind: the name of the constructor that built it.
+    :param code: the HTTP status to answer with.
+    :param body: the body to answer with.
+    :param retry_after: the ``Retry-After`` header to answer with.
+    :param seconds: how long to wait first.
+    """
+
+    kind: Literal["status", "delay", "hang", "reset", "drop_answer"]
+    code: int = 503
+    body: Any = None
+    retry_after: float | str | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def status(
+        cls, code: int, *, body: Any = None, retry_after: float | str | None = None
+    ) -> Fault:
+        """Refuse with an HTTP status; the request is not accepted.
+
+        :param code: the status.
+        :param body: a string is sent as text, ``None`` as nothing, all else as JSON.
+        :param retry_after: the ``Retry-After`` header: seconds or an HTTP date.
+        """
+        return cls("status", code=code, body=body, retry_after=retry_after)
+
+    @classmethod
+    def delay(cls, seconds: float) -> Fault:
+        """Handle the request normally but late, even when the client has left meanwhile.
+
+        :param seconds: how late.
+        """
+        return cls("delay", seconds=seconds)
+
+    @classmethod
+    def hang(cls) -> Fault:
+        """Never answer: the request ends when the client leaves or the server stops."""
+        return cls("hang")
+
+    @classmethod
+    def reset(cls) -> Fault:
+        """Read the request, then reset the TCP connection; the request is not accepted."""
+        return cls("reset")
+
+    @classmethod
+    def drop_answer(cls) -> Fault:
+        """Accept the request, then close the connection without an answer."""
+        return cls("drop_answer")
+
+    def answer(self, handle: Callable[[], web.Response]) -> web.Response | None:
+        """What the client gets, if anything.
+
+        :param handle: handles the request normally.
+        :return: the answer; ``None`` when there is none.
+        """
+        if self.kind == "status":
+            return self._refusal()
+        if self.kind == "delay":
+            return handle()
+        if self.kind == "drop_answer":
+            handle()
+        return None
+
+    async def leave(self, request: web.Request) -> None:
+        """Leave a client without an answer, in this fault's manner.
+
+        :param request: the request that is not answered.
+        """
+        if self.kind == "hang":
+            while request.transport is not None:  # noqa: ASYNC110 - aiohttp has no event for it
+                await asyncio.sleep(_LOOK_AGAIN)
+        elif request.transport is not None:
+            if self.kind == "reset":
+                sock = request.transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+            request.transport.abort()
+
+    def _refusal(self) -> web.Response:
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.body is None or isinstance(self.body, str):
+            return web.Response(status=self.code, text=self.body, headers=headers)
+        return web.json_response(self.body, status=self.code, headers=headers)
+
+
+@dataclass
+class _Plan:
+    fault: Fault
+    times: int | None
+    when: Callable[[Any], object] | None
+
+    def fits(self, body: Any) -> bool:
+        if self.when is None:
+            return True
+        try:
+            return bool(self.when(body))
+        except (LookupError, TypeError, AttributeError):
+            return False
+
+
+class Faults:
+    """The faults waiting for the requests they are meant for."""
+
+    def __init__(self) -> None:
+        self._plans: list[_Plan] = []
+
+    def add(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        when: Callable[[Any], object] | None = None,
+    ) -> None:
+        """Queue a fault.
+
+        :param fault: the way of failing.
+        :param times: for how many requests; ``None`` means for all until :meth:`clear`.
+        :param when: asked with the body; only requests it is true for count.
+        """
+        self._plans.append(_Plan(fault, times, when))
+
+    def clear(self) -> None:
+        """Forget every fault."""
+        self._plans.clear()
+
+    def take(self, body: Any) -> Fault | None:
+        """Use up the earliest fault that fits.
+
+        :param body: the body of the request.
+        :return: the fault; ``None`` when the request is to be handled normally.
+        """
+        for plan in self._plans:
+            if plan.times != 0 and plan.fits(body):
+                if plan.times is not None:
+                    plan.times -= 1
+                return plan.fault
+        return None

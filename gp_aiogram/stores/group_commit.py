@@ -1,0 +1,115 @@
+"""Shares commits: while one transaction is on its way to the disk, the next one gathers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiosqlite
+
+#: Does one kind of thing for many callers at once: one result for each item, in their order.
+BulkOperation = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[Sequence[Any]]]
+
+_MAX_BATCH = 1000
+
+
+@dataclass(eq=False)
+class _Waiting:
+    operation: BulkOperation
+    item: Any
+    done: asyncio.Future[Any]
+
+
+class GroupCommit:
+    """Runs the operations of many tasks in few transactions, without a timer.
+
+    An operation that finds the connection idle is committed alone at once; those that come while
+    it is busy share the next transaction. A caller resumes when its transaction is on disk and
+    before the next one starts; what it does in memory until it waits again is seen there.
+
+    :param connection: gives the connection, opening it if need be.
+    :param idle: called when nothing is left to do.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], Awaitable[aiosqlite.Connection]],
+        idle: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._connection = connection
+        self._idle = idle
+        self._waiting: deque[_Waiting] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def submit(self, operation: BulkOperation, item: Any) -> Any:
+        """Have an item worked on and committed; its result.
+
+        :raises Exception: what the operation or the commit raised for this item; the items that
+            shared its transaction are not affected.
+        """
+        waiting = _Waiting(operation, item, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work(), name="gp_aiogram commits")
+        return await waiting.done
+
+    async def drain(self) -> None:
+        """Wait until everything submitted so far is committed."""
+        if self._worker is not None and not self._worker.done():
+            await asyncio.wait([self._worker])
+
+    async def _work(self) -> None:
+        batch: list[_Waiting] = []
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), _MAX_BATCH)
+                batch = [self._waiting.popleft() for _ in range(size)]
+                await self._commit(batch)
+                if not self._waiting:
+                    await self._idle()
+        finally:
+            # Only a loop that is being torn down gets here with callers left.
+            for waiting in (*batch, *self._waiting):
+                waiting.done.cancel()
+            self._waiting.clear()
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        try:
+            results = await self._transact(batch)
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            # One by one, so that a bad item fails alone.
+            for waiting in batch:
+                await self._commit([waiting])
+        else:
+            for waiting, result in results:
+                if not waiting.done.done():
+                    waiting.done.set_result(result)
+            await asyncio.sleep(0)  # the callers' turn
+
+    async def _transact(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Any]]:
+        by_operation: dict[BulkOperation, list[_Waiting]] = {}
+        for waiting in batch:
+            by_operation.setdefault(waiting.operation, []).append(waiting)
+        connection = await self._connection()
+        results: list[tuple[_Waiting, Any]] = []
+        try:
+            for operation, group in by_operation.items():
+                items = [waiting.item for waiting in group]
+                results += zip(group, await operation(connection, items), strict=True)
+            if connection.in_transaction:
+                await connection.commit()
+        except BaseException:
+            await connection.rollback()
+            raise
+        return results
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.done.done():
+        waiting.done.set_exception(error)

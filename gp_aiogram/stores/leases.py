@@ -1,0 +1,65 @@
+"""Claims of a store that one process owns: kept in memory, gone with the process."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from gp_aiogram.clock import Clock
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Leases(Generic[Key]):
+    """Who holds what, and until when.
+
+    A crash forgets every lease, which is right: with the only owner gone, nobody holds anything.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # What another store, or this file's owner before a crash, has granted proves nothing here.
+        self._prefix = secrets.token_hex(4)
+        self._granted = 0
+        self._by_key: dict[Key, tuple[str, float]] = {}
+        self._by_token: dict[str, Key] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def holds(self, key: Key) -> bool:
+        """Tell whether somebody has the key now."""
+        lease = self._by_key.get(key)
+        return lease is not None and lease[1] > self._clock.monotonic()
+
+    def grant(self, key: Key, seconds: float) -> str:
+        """Lease a key and return the token that proves it; an earlier token proves nothing."""
+        self._forget(key)
+        self._granted += 1
+        token = f"{self._prefix}-{self._granted}"
+        self._by_key[key] = (token, self._clock.monotonic() + seconds)
+        self._by_token[token] = key
+        return token
+
+    def key(self, token: str) -> Key | None:
+        """Return the key that the token leases; None when it leases nothing any more."""
+        key = self._by_token.get(token)
+        if key is None or self._by_key[key][1] <= self._clock.monotonic():
+            return None
+        return key
+
+    def end(self, token: str) -> None:
+        """Give a lease back."""
+        key = self._by_token.get(token)
+        if key is not None:
+            self._forget(key)
+
+    def clear(self) -> None:
+        """End every lease."""
+        self._by_key.clear()
+        self._by_token.clear()
+
+    def _forget(self, key: Key) -> None:
+        if (old := self._by_key.pop(key, None)) is not None:
+            del self._by_token[old[0]]

@@ -1,0 +1,94 @@
+"""The tables of a gp_aiogram SQLite file, and how an older file becomes a current one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aiosqlite
+
+from gp_aiogram.errors import StoreMismatch
+
+#: Marks a file as ours (``PRAGMA application_id``): "GPA1".
+APPLICATION_ID = 0x47504131
+
+#: Statement n brings a file of version n to version n + 1; never change one that was released.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE session (
+        telegram_id INTEGER NOT NULL,
+        bot_id      INTEGER,
+        at_ms       INTEGER NOT NULL,
+        session_id  TEXT NOT NULL,
+        source      TEXT NOT NULL,
+        payload     TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX session_touch
+        ON session (telegram_id, at_ms, session_id, coalesce(bot_id, 0));
+
+    CREATE TABLE event (
+        seq         INTEGER PRIMARY KEY,
+        event_id    TEXT NOT NULL UNIQUE,
+        telegram_id INTEGER NOT NULL,
+        bot_id      INTEGER,
+        accepted_ms INTEGER NOT NULL,
+        body        TEXT NOT NULL
+    );
+    CREATE INDEX event_of_user ON event (telegram_id, seq);
+
+    CREATE TABLE delivery (
+        seq         INTEGER NOT NULL REFERENCES event (seq),
+        destination TEXT NOT NULL,
+        state       TEXT NOT NULL DEFAULT 'pending',
+        due_ms      INTEGER NOT NULL,
+        attempts    INTEGER NOT NULL DEFAULT 0,
+        reason      TEXT,
+        receipt     TEXT,
+        PRIMARY KEY (seq, destination)
+    ) WITHOUT ROWID;
+    CREATE INDEX delivery_due ON delivery (destination, due_ms, seq) WHERE state = 'pending';
+    CREATE INDEX delivery_dead ON delivery (destination, seq) WHERE state = 'dead';
+
+    CREATE TABLE once (
+        key   TEXT PRIMARY KEY,
+        at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+async def migrate(
+    connection: aiosqlite.Connection,
+    migrations: Sequence[str] = MIGRATIONS,
+) -> None:
+    """Bring a file to the current version, or an empty one into being, in one transaction.
+
+    :raises StoreMismatch: when the file is another program's or a newer version's.
+    """
+    version = await _pragma(connection, "user_version")
+    if await _pragma(connection, "application_id") != APPLICATION_ID:
+        if version or await _tables(connection):
+            msg = "it holds another program's tables: give gp_aiogram a file of its own"
+            raise StoreMismatch(msg)
+    elif version > len(migrations):
+        msg = (
+            f"it has schema version {version}, this gp_aiogram knows up to {len(migrations)}: "
+            "install the newer gp_aiogram that wrote it"
+        )
+        raise StoreMismatch(msg)
+    if version == len(migrations):
+        return
+    steps = "".join(migrations[version:])
+    await connection.executescript(
+        f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID};"
+        f"PRAGMA user_version = {len(migrations)}; COMMIT;",
+    )
+
+
+async def _pragma(connection: aiosqlite.Connection, name: str) -> int:
+    (row,) = await connection.execute_fetchall(f"PRAGMA {name}")
+    return int(row[0])
+
+
+async def _tables(connection: aiosqlite.Connection) -> int:
+    (row,) = await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
+    return int(row[0])

@@ -1,0 +1,33 @@
+"""What the contracts share: the two fixtures, and how time passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gp_aiogram.testing.manual_clock import ManualClock
+
+
+@pytest.mark.asyncio
+class Contract:
+    """Override :meth:`store`, and the rest only when the store tells the time by a server's clock."""
+
+    @pytest.fixture
+    def clock(self) -> Any:
+        """The clock that the store is built over."""
+        return ManualClock()
+
+    @pytest.fixture
+    def store(self, clock: Any) -> Any:
+        """The store to test, built over ``clock``: opened before, closed after."""
+        msg = "override the fixture `store`: open a store over `clock`, yield it, close it"
+        raise NotImplementedError(msg)
+
+    async def advance(self, clock: Any, seconds: float) -> None:
+        """Let time pass for the store."""
+        clock.advance(seconds)
+
+    async def jump(self, clock: Any, seconds: float) -> None:
+        """Set the store's wall clock forth, or back when negative, while no time passes."""
+        clock.jump(seconds)

@@ -1,0 +1,409 @@
+"""The object that a bot owns: it records sessions and events, and has them delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from gp_aiogram import rules
+from gp_aiogram.attribution import SOURCES, Attribution, Session, Source
+from gp_aiogram.courier import Courier
+from gp_aiogram.destinations.base import Destination
+from gp_aiogram.errors import ConfigurationError, EventError, shown
+from gp_aiogram.event import (
+    Event,
+    checked_telegram_id,
+    new_event,
+    utc_from_timestamp,
+)
+from gp_aiogram.pacing import PacerState
+from gp_aiogram.settings import Settings
+from gp_aiogram.stores.base import Delivery, SessionStore, SplitStore, State, Store
+from gp_aiogram.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from aiogram import Dispatcher
+
+logger = logging.getLogger("gp_aiogram")
+
+DEFAULT_STORE = "gp.sqlite3"
+DEFAULT_ATTRIBUTION = Attribution()
+
+#: Seconds that the store gets to close.
+_STORE_CLOSING = 5.0
+
+
+@dataclass(frozen=True)
+class DestinationStats:
+    """How one destination is doing.
+
+    :param state: ``open``, ``failing``, ``throttled`` or ``refused``; None when it is known from
+        the store only, because this tracker has no destination of that name.
+    :param deliveries: how many deliveries the store has in each state.
+    :param retried: failed tries since this tracker was made.
+    """
+
+    state: PacerState | None
+    deliveries: Mapping[State, int]
+    retried: int
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What happened since this tracker was made, and what the store holds.
+
+    :param counts: touches ``captured``, events ``tracked``, ``duplicates`` that changed nothing,
+        and what went wrong and was logged: ``capture_errors``, ``session_errors`` (a session
+        could not be read), ``rule_errors`` (a decorator's argument).
+    :param destinations: by name.
+    """
+
+    counts: Mapping[str, int]
+    destinations: Mapping[str, DestinationStats]
+
+
+class Tracker:
+    """Records sessions and events, and has them delivered.
+
+    :param destinations: where events go; each needs a name of its own.
+    :param store: keeps sessions and events; ``SQLiteStore("gp.sqlite3")`` unless given. A
+        :class:`~gp_aiogram.stores.base.SessionStore` alone replaces that part only.
+    :param attribution: how payloads are read, and which touch counts.
+    :raises ConfigurationError: when two destinations share a name.
+    """
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        *,
+        store: Store | SplitStore | SessionStore | None = None,
+        attribution: Attribution = DEFAULT_ATTRIBUTION,
+    ) -> None:
+        names = [destination.name for destination in destinations]
+        if len(names) != len(set(names)):
+            msg = f"two destinations share a name, give one name=...: {', '.join(sorted(names))}"
+            raise ConfigurationError(msg)
+        whole = _whole_store(store)
+        self.attribution = attribution
+        self.counts: Counter[str] = Counter()
+        #: Bots whose updates came through here; the only one stands in where none is named.
+        self.bots: set[int] = set()
+        #: Whether something emits what ``@track`` marks; set by the middleware that does.
+        self.emits = False
+        self._sessions = whole.sessions
+        self._outbox = whole.outbox
+        self._courier = Courier(destinations, self._outbox)
+        self._warned = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None) -> Tracker:
+        """Build a tracker from ``GP_*`` environment variables and ``.env``.
+
+        :param settings: read from the environment unless given.
+        :raises ConfigurationError: names every variable that is missing or malformed.
+        """
+        settings = settings or Settings()
+        return cls(
+            settings.destinations(),
+            store=settings.build_store(),
+            attribution=settings.attribution.build(),
+        )
+
+    def __repr__(self) -> str:
+        return f"Tracker({', '.join(self._courier.lanes)})"
+
+    def setup(self, dispatcher: Dispatcher) -> None:
+        """Add capture, emission, start and close to a dispatcher; harmless when repeated."""
+        from gp_aiogram.bot import setup  # noqa: PLC0415 - the one door to the wing with aiogram
+
+        setup(dispatcher, self)
+
+    async def start(self) -> None:
+        """Open the store and begin to deliver; harmless when already started.
+
+        :raises StoreError: when the store cannot be used.
+        """
+        await self._sessions.open()
+        await self._outbox.open()
+        self._courier.start()
+        if not self.emits and (marked := rules.marked_handlers()):
+            logger.warning(
+                "nothing emits what @track marks on %s: call tracker.setup(dp)",
+                ", ".join(marked),
+            )
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Stop delivering and close the store.
+
+        Events tracked later are still stored; the next start delivers them.
+
+        :param grace: seconds to let requests that are under way finish.
+        """
+        await self._courier.stop(grace)
+        # A store that is both parts closes once.
+        parts = {id(part): part for part in (self._outbox, self._sessions)}
+        closing = [asyncio.ensure_future(part.close()) for part in parts.values()]
+        _, unfinished = await asyncio.wait(closing, timeout=_STORE_CLOSING)
+        for task in unfinished:
+            task.cancel()
+            logger.error("the store did not close within %.0f s", _STORE_CLOSING)
+        for task in closing:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                logger.error("closing the store failed", exc_info=error)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def track(
+        self,
+        name: str,
+        *,
+        telegram_id: int,
+        bot_id: int | None = None,
+        value: object = None,
+        currency: str | None = None,
+        user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        once: str | int | None = None,
+        to: str | Collection[str] | None = None,
+    ) -> Event | None:
+        """Record an event; returns when it is in the store and will be delivered.
+
+        :param name: ``FTD``, ``DEP``, ``REG``, ``Subscribe``, ``JoinRequest``, ``Purchase``,
+            ``INSTALL``, ``TRIAL``, or any name of your own.
+        :param bot_id: None means whichever bot of this store knows the user.
+        :param value: units of the currency, not minor units; FTD, DEP and Purchase need one.
+        :param currency: ISO 4217 code; USD when a value comes without one.
+        :param session_id: None means the session that counts by the attribution policy.
+        :param event_id: a second event with the same id is not recorded; drawn when None.
+        :param event_time: with time zone; now when None.
+        :param once: ``"user"`` lets one event of this name through per user (and bot); any other
+            text or number lets one event of this name through for it, e.g. an order's id.
+        :param to: names of destinations; None means all.
+        :return: None when ``once`` or ``event_id`` says that it was recorded before.
+        :raises EventError: when no event can be built from this; nothing was recorded.
+        :raises StoreError: when the store failed; nothing was recorded.
+        """
+        destinations = self._chosen(to)
+        now = self._now()
+        event = new_event(
+            name,
+            telegram_id=telegram_id,
+            event_time=event_time or now,
+            event_id=event_id,
+            session_id=session_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+        )
+        if bot_id is None:
+            bot_id = await self._bot_of(telegram_id)
+        if session_id is None:
+            session_id = await self._session_id(telegram_id, bot_id, event_time)
+        event = replace(event, bot_id=bot_id, session_id=session_id)
+        accepted = await self._outbox.accept(event, destinations, once=_once_key(once, event))
+        if not accepted:
+            self.counts["duplicates"] += 1
+            return None
+        self.counts["tracked"] += 1
+        self._deliver_soon(destinations)
+        return event
+
+    async def capture(
+        self,
+        telegram_id: int,
+        payload: str,
+        *,
+        bot_id: int | None = None,
+        source: Source = "manual",
+        at: datetime | None = None,
+    ) -> Session | None:
+        """Keep a touch of a user.
+
+        :param payload: what came with the deep link.
+        :param bot_id: None means whichever bot of this store knows the user.
+        :param at: when it happened, with time zone; now when None.
+        :return: None when the payload holds no session.
+        :raises EventError: when the user or the source makes no sense.
+        :raises StoreError: when the store failed.
+        """
+        if source not in SOURCES:
+            msg = f"source must be one of {', '.join(sorted(SOURCES))}, not {shown(source)}"
+            raise EventError(msg)
+        session_id = self.attribution.session_id(payload)
+        if session_id is None:
+            return None
+        if bot_id is None:
+            bot_id = await self._bot_of(telegram_id)
+        moment = at or self._now()
+        checked_telegram_id(telegram_id)
+        session = Session(bot_id, telegram_id, session_id, source, moment, payload)
+        await self._sessions.add_session(session)
+        self.counts["captured"] += 1
+        return session
+
+    async def session(self, telegram_id: int, bot_id: int | None = None) -> Session | None:
+        """Return the session that counts for a user now, by the attribution policy.
+
+        :param bot_id: None means whichever bot of this store knows the user.
+        """
+        return await self._find_session(telegram_id, bot_id, None)
+
+    async def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until nothing is due.
+
+        :param timeout: seconds to wait at most.
+        :return: False when something is still due, or when nobody delivers it.
+        """
+        return await self._courier.flush(timeout)
+
+    async def stats(self) -> Stats:
+        """Tell what happened so far and how the destinations are doing."""
+        stored = await self._outbox.counts()
+        lanes = self._courier.lanes
+        return Stats(
+            counts=dict(self.counts),
+            destinations={
+                name: DestinationStats(
+                    state=lanes[name].state if name in lanes else None,
+                    deliveries=stored.get(name, {}),
+                    retried=lanes[name].counts["retried"] if name in lanes else 0,
+                )
+                for name in sorted({*stored, *lanes})
+            },
+        )
+
+    async def deliveries(self, event_id: str) -> list[Delivery]:
+        """Return what became of an event at each of its destinations."""
+        return await self._outbox.deliveries(event_id)
+
+    async def dead_letters(
+        self,
+        destination: str | None = None,
+        *,
+        limit: int = 100,
+    ) -> list[Delivery]:
+        """Return deliveries that were given up, with the reason, oldest event first.
+
+        :param destination: None means of every destination.
+        """
+        return await self._outbox.dead_letters(destination, limit=limit)
+
+    async def replay(
+        self,
+        destination: str | None = None,
+        *,
+        event_id: str | None = None,
+    ) -> int:
+        """Have dead letters delivered after all; they keep their event id.
+
+        :param destination: None means of every destination.
+        :param event_id: None means of every event.
+        :return: how many are due again.
+        """
+        replayed = await self._outbox.replay(destination, event_id=event_id)
+        self._courier.wake(self._courier.lanes)
+        return replayed
+
+    def _now(self) -> datetime:
+        return utc_from_timestamp(self._outbox.clock.time())
+
+    def _chosen(self, to: str | Collection[str] | None) -> list[str]:
+        known = self._courier.lanes
+        chosen = list(known) if to is None else [to] if isinstance(to, str) else list(to)
+        if unknown := [name for name in chosen if name not in known]:
+            msg = f"to= names no destination: {shown(unknown[0])}; there are {', '.join(known)}"
+            raise EventError(msg)
+        return chosen
+
+    def _deliver_soon(self, destinations: Collection[str]) -> None:
+        if self._courier.running:
+            self._courier.wake(destinations)
+        elif not self._warned:
+            self._warned = True
+            logger.warning("events are stored but wait: start the tracker to have them delivered")
+
+    async def _bot_of(self, telegram_id: int) -> int | None:
+        """Find the bot that knows a user: by a touch, by an event, or because it is the only."""
+        touch = await self._sessions.find_session(telegram_id, None)
+        if touch is not None and touch.bot_id is not None:
+            return touch.bot_id
+        known = await self._outbox.bot_of(telegram_id)
+        if known is None and len(self.bots) == 1:
+            (known,) = self.bots
+        return known
+
+    async def _session_id(
+        self,
+        telegram_id: int,
+        bot_id: int | None,
+        event_time: datetime | None,
+    ) -> str | None:
+        try:
+            session = await self._find_session(telegram_id, bot_id, event_time)
+        except Exception:
+            # An event without its session is worth more than no event.
+            logger.exception("the session of user %d could not be read", telegram_id)
+            self.counts["session_errors"] += 1
+            return None
+        return session.session_id if session is not None else None
+
+    async def _find_session(
+        self,
+        telegram_id: int,
+        bot_id: int | None,
+        event_time: datetime | None,
+    ) -> Session | None:
+        """Find the touch that counts for an event; ``event_time`` None means now.
+
+        Only an event with a time of its own is protected from later touches: "now" comes from this
+        machine's clock and the time of a touch from Telegram's, which may be ahead.
+        """
+        return await self._sessions.find_session(
+            telegram_id,
+            bot_id,
+            first=self.attribution.touch == "first",
+            since=(event_time or self._now()) - self.attribution.window,
+            until=event_time,
+        )
+
+
+def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | SplitStore:
+    if store is None:
+        return SQLiteStore(DEFAULT_STORE)
+    if isinstance(store, (Store, SplitStore)):
+        return store
+    if isinstance(store, SessionStore):
+        return SplitStore(store, SQLiteStore(DEFAULT_STORE))
+    msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {shown(store)}"
+    raise ConfigurationError(msg)
+
+
+def _once_key(once: object, event: Event) -> str | None:
+    if once is None:
+        return None
+    if once == "user":
+        return f"user:{event.bot_id or 0}:{event.telegram_id}:{event.name}"
+    if isinstance(once, bool) or not isinstance(once, (str, int)) or once == "":
+        msg = f"once must be 'user' or a key such as an order's id, not {shown(once)}"
+        raise EventError(msg)
+    return f"key:{event.name}:{once}"

@@ -1,0 +1,106 @@
+"""The tracker as one user's update sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from gp_aiogram.attribution import Session
+from gp_aiogram.event import Event, update_event_id
+from gp_aiogram.tracker import Tracker
+
+
+class UserTracker:
+    """Tracks for one user during one update; injected into handlers as ``gp``.
+
+    :param update_id: Telegram's number of the update; makes event ids stable.
+    """
+
+    __slots__ = (
+        "_loaded",
+        "_session",
+        "_tracked",
+        "_tracker",
+        "at",
+        "bot_id",
+        "telegram_id",
+        "update_id",
+    )
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        telegram_id: int,
+        bot_id: int,
+        update_id: int,
+    ) -> None:
+        self.telegram_id = telegram_id
+        self.bot_id = bot_id
+        self.update_id = update_id
+        #: When the update says it happened; None when it does not say.
+        self.at: datetime | None = None
+        self._tracker = tracker
+        self._tracked = 0
+        self._session: Session | None = None
+        self._loaded = False
+
+    def __repr__(self) -> str:
+        return f"UserTracker(telegram_id={self.telegram_id}, bot_id={self.bot_id})"
+
+    @property
+    def session(self) -> Session | None:
+        """The session that counts for this user; None for an organic one.
+
+        :raises RuntimeError: in filters and outer middlewares, where nothing has read it yet.
+        """
+        if not self._loaded:
+            msg = "the session is read for handlers that take gp; elsewhere await gp.load() first"
+            raise RuntimeError(msg)
+        return self._session
+
+    async def load(self) -> Session | None:
+        """Read the session from the store, once."""
+        if not self._loaded:
+            self._session = await self._tracker.session(self.telegram_id, self.bot_id)
+            self._loaded = True
+        return self._session
+
+    def forgo(self) -> None:
+        """Do without the session, because the store failed."""
+        self._loaded = True
+
+    async def track(
+        self,
+        name: str,
+        *,
+        value: object = None,
+        currency: str | None = None,
+        user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        once: str | int | None = None,
+        to: str | Collection[str] | None = None,
+    ) -> Event | None:
+        """Record an event of this user; see :meth:`Tracker.track`.
+
+        The same update makes the same event ids, so one that Telegram delivers twice counts once.
+        """
+        if event_id is None:
+            rule = f"gp.track {self._tracked}"
+            event_id = update_event_id(self.bot_id, self.update_id, rule, name)
+            self._tracked += 1
+        return await self._tracker.track(
+            name,
+            telegram_id=self.telegram_id,
+            bot_id=self.bot_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            session_id=session_id,
+            event_id=event_id,
+            event_time=event_time or self.at,
+            once=once,
+            to=to,
+        )
