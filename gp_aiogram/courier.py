@@ -36,6 +36,7 @@ class Courier:
         }
         self._outbox = outbox
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
         self._progress = asyncio.Event()
 
     @property
@@ -47,8 +48,12 @@ class Courier:
         """Begin to deliver; harmless when already running."""
         if self.running:
             return
+        self._stopping = asyncio.Event()
         self._tasks = [
-            asyncio.create_task(lane.run(self._progress.set), name=f"gp_aiogram to {name}")
+            asyncio.create_task(
+                lane.run(self._stopping, self._progress.set),
+                name=f"gp_aiogram to {name}",
+            )
             for name, lane in self.lanes.items()
         ]
 
@@ -65,8 +70,8 @@ class Courier:
         tasks, self._tasks = self._tasks, []
         if not tasks:
             return
-        for lane in self.lanes.values():
-            lane.stop()
+        self._stopping.set()
+        self.wake(self.lanes)
         _, unfinished = await asyncio.wait(tasks, timeout=grace)
         for task in unfinished:
             task.cancel()

@@ -117,7 +117,7 @@ def new_event(
     if value is not None and currency is None:
         currency = DEFAULT_CURRENCY
     code = None if currency is None else currency_code(currency)
-    moment = _aware(event_time)
+    moment = checked_moment("event_time", event_time)
     return Event(
         event_id=time_ordered_id(moment) if event_id is None else _text("event_id", event_id),
         name=name,
@@ -157,9 +157,13 @@ def utc_from_timestamp(seconds: float) -> datetime:
     return from_ms(int(seconds * 1000))
 
 
-def _aware(moment: object) -> datetime:
+def checked_moment(what: str, moment: object) -> datetime:
+    """Return a moment in UTC.
+
+    :raises EventError: when it is none, or knows no time zone.
+    """
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        msg = f"event_time must be a datetime with a time zone, not {shown(moment)}"
+        msg = f"{what} must be a datetime with a time zone, not {shown(moment)}"
         raise EventError(msg)
     return moment.astimezone(timezone.utc)
 

@@ -48,7 +48,6 @@ class Lane:
         self._random = random
         self._pacer = Pacer(destination.name, outbox.clock.monotonic)
         self._wake = asyncio.Event()
-        self._stopping = False
 
     @property
     def state(self) -> PacerState:
@@ -59,18 +58,13 @@ class Lane:
         """Tell the lane that there may be something to deliver."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """Let :meth:`run` return after the round that is under way."""
-        self._stopping = True
-        self._wake.set()
+    async def run(self, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
+        """Deliver until stopped; the round that is under way is finished.
 
-    async def run(self, progress: Callable[[], None]) -> None:
-        """Deliver until stopped.
-
+        :param stopping: set, then :meth:`wake`, to stop.
         :param progress: called after each round.
         """
-        self._stopping = False
-        while not self._stopping:
+        while not stopping.is_set():
             self._wake.clear()
             wait = await self._guarded_round()
             progress()
@@ -90,7 +84,7 @@ class Lane:
         if not claimed:
             due = await self._outbox.next_due(destination.name)
             return LOOK_AGAIN if due is None else min(due, LOOK_AGAIN)
-        fresh = await self._bury_over_age(claimed)
+        fresh = await self._bury_stale(claimed)
         size = destination.batch_size
         batches = [fresh[start : start + size] for start in range(0, len(fresh), size)]
         await asyncio.gather(*(self._deliver(batch) for batch in batches))
@@ -112,14 +106,25 @@ class Lane:
         except asyncio.TimeoutError:
             return
 
-    async def _bury_over_age(self, claimed: Sequence[Delivery]) -> list[Delivery]:
-        limit = self.destination.max_age
-        oldest = utc_from_timestamp(self._outbox.clock.time()) - limit
-        over_age = [delivery for delivery in claimed if delivery.event.event_time < oldest]
-        if over_age:
-            days = limit / timedelta(days=1)
-            await self._settle(over_age, "dead", f"over age: older than {days:g} days")
-        return [delivery for delivery in claimed if delivery.event.event_time >= oldest]
+    async def _bury_stale(self, claimed: Sequence[Delivery]) -> list[Delivery]:
+        """Give up what is too old, before a batch is built: one such event may spoil it."""
+        by_reason: dict[str | None, list[Delivery]] = {None: []}
+        for delivery in claimed:
+            by_reason.setdefault(self._stale(delivery), []).append(delivery)
+        for reason, deliveries in by_reason.items():
+            if reason is not None:
+                await self._settle(deliveries, "dead", reason)
+        return by_reason[None]
+
+    def _stale(self, delivery: Delivery) -> str | None:
+        """Say why a delivery is too old; None when it is not."""
+        now = utc_from_timestamp(self._outbox.clock.time())
+        max_age, retry_for = self.destination.max_age, self.destination.retry_for
+        if max_age is not None and now - delivery.event.event_time > max_age:
+            return f"over age: the event is older than {_days(max_age)} days"
+        if now - delivery.since > retry_for:
+            return f"over age: tried for {_days(retry_for)} days, last: {delivery.reason}"
+        return None
 
     async def _deliver(self, batch: Sequence[Delivery]) -> bool:
         """Send a batch and settle it.
@@ -247,3 +252,7 @@ class Lane:
                 for delivery, receipt in zip(batch, receipts or [{}] * len(batch), strict=True)
             ],
         )
+
+
+def _days(age: timedelta) -> str:
+    return f"{age / timedelta(days=1):g}"

@@ -20,6 +20,7 @@ from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError, EventError, shown
 from gp_aiogram.event import (
     Event,
+    checked_moment,
     checked_telegram_id,
     new_event,
     utc_from_timestamp,
@@ -122,7 +123,7 @@ class Tracker:
 
     def setup(self, dispatcher: Dispatcher) -> None:
         """Add capture, emission, start and close to a dispatcher; harmless when repeated."""
-        from gp_aiogram.bot import setup  # noqa: PLC0415 - the one door to the wing with aiogram
+        from gp_aiogram.bot.setup import setup  # noqa: PLC0415 - the one door to the wing with aiogram
 
         setup(dispatcher, self)
 
@@ -252,10 +253,10 @@ class Tracker:
         session_id = self.attribution.session_id(payload)
         if session_id is None:
             return None
+        checked_telegram_id(telegram_id)
+        moment = self._now() if at is None else checked_moment("at", at)
         if bot_id is None:
             bot_id = await self._bot_of(telegram_id)
-        moment = at or self._now()
-        checked_telegram_id(telegram_id)
         session = Session(bot_id, telegram_id, session_id, source, moment, payload)
         await self._sessions.add_session(session)
         self.counts["captured"] += 1

@@ -24,8 +24,12 @@ class Destination(ABC):
     #: Tells this destination from the tracker's others, in the store and in ``to=``.
     name: str
 
-    #: Older events (by event time) become dead letters instead of being sent.
-    max_age: timedelta = timedelta(days=30)
+    #: The platform's own limit: events older than this, by event time, become dead letters
+    #: instead of being sent. None where the platform has none.
+    max_age: timedelta | None = None
+
+    #: How long an event is tried before it becomes a dead letter.
+    retry_for: timedelta = timedelta(days=30)
 
     #: Events in one call of :meth:`send`, and calls at the same time.
     batch_size: ClassVar[int] = 1

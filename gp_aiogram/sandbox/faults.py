@@ -117,37 +117,34 @@ class _Plan:
             return False
 
 
-class Faults:
-    """The faults waiting for the requests they are meant for."""
+class Fallible:
+    """Something that fails when told to."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._plans: list[_Plan] = []
 
-    def add(
+    def fail(
         self,
         fault: Fault,
         *,
         times: int | None = 1,
         when: Callable[[Any], object] | None = None,
     ) -> None:
-        """Queue a fault.
+        """Fail coming requests; several calls queue up, the earliest that fits is used first.
 
         :param fault: the way of failing.
-        :param times: for how many requests; ``None`` means for all until :meth:`clear`.
-        :param when: asked with the body; only requests it is true for count.
+        :param times: how many requests; ``None`` means until :meth:`recover`.
+        :param when: asked with the JSON body; only requests it is true for count. A body it
+            cannot be asked about (a missing key, no JSON) does not count.
         """
         self._plans.append(_Plan(fault, times, when))
 
-    def clear(self) -> None:
-        """Forget every fault."""
+    def recover(self) -> None:
+        """Handle requests normally again, whatever :meth:`fail` was told."""
         self._plans.clear()
 
-    def take(self, body: Any) -> Fault | None:
-        """Use up the earliest fault that fits.
-
-        :param body: the body of the request.
-        :return: the fault; ``None`` when the request is to be handled normally.
-        """
+    def _next_fault(self, body: Any) -> Fault | None:
         for plan in self._plans:
             if plan.times != 0 and plan.fits(body):
                 if plan.times is not None:

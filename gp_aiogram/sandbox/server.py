@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aiohttp import web
 
-from gp_aiogram.sandbox.faults import Fault, Faults
+from gp_aiogram.sandbox.faults import Fallible
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,6 +63,7 @@ class LocalServer(ABC):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.bell = Bell()
         self._runner: web.AppRunner | None = None
         self._busy: set[asyncio.Task[Any]] = set()
@@ -109,14 +110,12 @@ class LocalServer(ABC):
         await runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        # aiohttp forgets a request whose client has left, so it would outlive the server.
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - narrows the type: a handler runs in a task
-        self._busy.add(task)
+        # aiohttp forgets a request whose client has left: it would outlive the server.
+        self._busy.add(request.task)
         try:
             return await self.answer(request)
         finally:
-            self._busy.discard(task)
+            self._busy.discard(request.task)
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
@@ -151,7 +150,7 @@ class SandboxRequest:
     at: float
 
 
-class DestinationSandbox(LocalServer, Generic[E]):
+class DestinationSandbox(LocalServer, Fallible, Generic[E]):
     """A stand-in for an ad platform: records what it is sent and fails when told to.
 
     :param clock: gives unix seconds.
@@ -162,7 +161,6 @@ class DestinationSandbox(LocalServer, Generic[E]):
         self.requests: list[SandboxRequest] = []
         self.events: list[E] = []
         self._clock = clock
-        self._faults = Faults()
 
     @abstractmethod
     def handle(self, request: web.Request, body: Any) -> web.Response:
@@ -172,31 +170,7 @@ class DestinationSandbox(LocalServer, Generic[E]):
         :param body: the parsed JSON; the text as it came when it was not JSON.
         """
 
-    def fail(
-        self,
-        fault: Fault,
-        *,
-        times: int | None = 1,
-        when: Callable[[Any], object] | None = None,
-    ) -> None:
-        """Fail coming requests; several calls queue up, the earliest that fits is used first.
-
-        :param fault: the way of failing.
-        :param times: how many requests; ``None`` means until :meth:`recover`.
-        :param when: asked with the JSON body; only requests it is true for count. A body it
-            cannot be asked about (a missing key, no JSON) does not count.
-        """
-        self._faults.add(fault, times=times, when=when)
-
-    def recover(self) -> None:
-        """Handle requests normally again, whatever :meth:`fail` had been told."""
-        self._faults.clear()
-
-    async def wait_for(
-        self,
-        n: int,
-        timeout: float = 5.0,
-    ) -> list[E]:
+    async def wait_for(self, n: int, timeout: float = 5.0) -> list[E]:
         """Wait until events were accepted.
 
         :param n: how many, counted from the start of the stand-in.
@@ -215,7 +189,7 @@ class DestinationSandbox(LocalServer, Generic[E]):
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = _parsed(await request.read())
-        fault = self._faults.take(body)
+        fault = self._next_fault(body)
 
         def handle() -> web.Response:
             return self.handle(request, body)

@@ -31,6 +31,7 @@ class Delivery:
     """One event on its way to one destination.
 
     :param attempts: how many failed tries counted so far.
+    :param since: when the trying began, in UTC: at acceptance, or at the last replay.
     :param due: when it may be tried (again), in UTC; of interest while pending.
     :param reason: why the last try failed, or why it is dead or skipped.
     :param receipt: what the destination answered on success.
@@ -41,6 +42,7 @@ class Delivery:
     destination: str
     state: State
     attempts: int
+    since: datetime
     due: datetime
     reason: str | None = None
     receipt: Mapping[str, Any] = field(default_factory=dict)
@@ -169,7 +171,7 @@ class Outbox(ABC):
         *,
         event_id: str | None = None,
     ) -> int:
-        """Make dead letters due again, with their attempts forgotten, and return how many.
+        """Make dead letters due again, as if just accepted, and return how many.
 
         :param destination: None means of every destination.
         :param event_id: None means of every event.

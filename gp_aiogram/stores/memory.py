@@ -23,6 +23,7 @@ class _Row:
     seq: int
     event: Event
     destination: str
+    since_ms: int
     due_ms: int
     state: State = "pending"
     attempts: int = 0
@@ -39,6 +40,7 @@ class _Row:
             destination=self.destination,
             state=self.state,
             attempts=self.attempts,
+            since=from_ms(self.since_ms),
             due=from_ms(self.due_ms),
             reason=self.reason,
             receipt=self.receipt,
@@ -101,7 +103,7 @@ class MemoryStore(Store):
         if once is not None:
             self._once.add(once)
         seq, now = len(self._events), self._now_ms()
-        rows = [_Row(seq, event, destination, now) for destination in sorted(set(destinations))]
+        rows = [_Row(seq, event, name, now, now) for name in sorted(set(destinations))]
         self._events[event.event_id] = rows
         if event.bot_id is not None:
             self._bots[event.telegram_id] = event.bot_id
@@ -178,7 +180,8 @@ class MemoryStore(Store):
         """Make dead letters due again."""
         rows = list(self._dead(destination, event_id))
         for row in rows:
-            row.state, row.attempts, row.due_ms = "pending", 0, self._now_ms()
+            row.state, row.attempts = "pending", 0
+            row.since_ms = row.due_ms = self._now_ms()
             self._put_back(row)
         return len(rows)
 

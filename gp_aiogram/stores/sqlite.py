@@ -25,7 +25,7 @@ from gp_aiogram.stores.sqlite_file import SQLiteFile
 _MAX_PARAMETERS = 900
 
 _DELIVERY = """
-    SELECT seq, destination, state, attempts, due_ms, reason, receipt, body
+    SELECT seq, destination, state, attempts, since_ms, due_ms, reason, receipt, body
     FROM delivery JOIN event USING (seq)
 """
 
@@ -262,7 +262,7 @@ class SQLiteStore(Store):
             events.append(
                 (event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()),
             )
-            deliveries += [(name, now_ms, event.event_id) for name in set(destinations)]
+            deliveries += [(name, now_ms, now_ms, event.event_id) for name in set(destinations)]
         if events:
             await connection.executemany(
                 """
@@ -274,8 +274,8 @@ class SQLiteStore(Store):
         if deliveries:
             await connection.executemany(
                 """
-                INSERT INTO delivery (seq, destination, due_ms)
-                SELECT seq, ?, ? FROM event WHERE event_id = ?
+                INSERT INTO delivery (seq, destination, since_ms, due_ms)
+                SELECT seq, ?, ?, ? FROM event WHERE event_id = ?
                 """,
                 deliveries,
             )
@@ -364,7 +364,8 @@ class SQLiteStore(Store):
     ) -> int:
         cursor = await connection.execute(
             """
-            UPDATE delivery SET state = 'pending', attempts = 0, due_ms = :now_ms
+            UPDATE delivery
+            SET state = 'pending', attempts = 0, since_ms = :now_ms, due_ms = :now_ms
             WHERE state = 'dead' AND (:destination IS NULL OR destination = :destination)
             AND (:event_id IS NULL OR seq = (SELECT seq FROM event WHERE event_id = :event_id))
             """,
@@ -403,12 +404,13 @@ def _storable(text: str | None) -> str | None:
 
 
 def _delivery(row: Any, token: str = "") -> Delivery:
-    _, destination, state, attempts, due_ms, reason, receipt, body = row
+    _, destination, state, attempts, since_ms, due_ms, reason, receipt, body = row
     return Delivery(
         event=Event.from_json(body),
         destination=destination,
         state=state,
         attempts=attempts,
+        since=from_ms(since_ms),
         due=from_ms(due_ms),
         reason=reason,
         receipt=json.loads(receipt) if receipt else {},

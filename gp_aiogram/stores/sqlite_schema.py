@@ -39,6 +39,7 @@ MIGRATIONS: tuple[str, ...] = (
         seq         INTEGER NOT NULL REFERENCES event (seq),
         destination TEXT NOT NULL,
         state       TEXT NOT NULL DEFAULT 'pending',
+        since_ms    INTEGER NOT NULL,
         due_ms      INTEGER NOT NULL,
         attempts    INTEGER NOT NULL DEFAULT 0,
         reason      TEXT,
@@ -46,7 +47,7 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (seq, destination)
     ) WITHOUT ROWID;
     CREATE INDEX delivery_due ON delivery (destination, due_ms, seq) WHERE state = 'pending';
-    CREATE INDEX delivery_dead ON delivery (destination, seq) WHERE state = 'dead';
+    CREATE INDEX delivery_dead ON delivery (seq, destination) WHERE state = 'dead';
 
     CREATE TABLE once (
         key   TEXT PRIMARY KEY,

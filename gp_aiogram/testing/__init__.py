@@ -15,14 +15,16 @@ Needs pytest and pytest-asyncio: ``pip install gp-aiogram[testing]``.
 
 import pytest
 
-# Before the import, so that a failed assertion of the contract shows its values.
-pytest.register_assert_rewrite("gp_aiogram.testing.store_contract")
+# Before the imports, so that a failed assertion of a contract shows its values.
+pytest.register_assert_rewrite(
+    "gp_aiogram.testing.accept_contract",
+    "gp_aiogram.testing.claim_contract",
+    "gp_aiogram.testing.session_store_contract",
+    "gp_aiogram.testing.settle_contract",
+)
 
 from gp_aiogram.testing.manual_clock import ManualClock  # noqa: E402 - see above
-from gp_aiogram.testing.store_contract import (  # noqa: E402 - see above
-    OutboxContract,
-    SessionStoreContract,
-    StoreContract,
-)
+from gp_aiogram.testing.session_store_contract import SessionStoreContract  # noqa: E402
+from gp_aiogram.testing.store_contract import OutboxContract, StoreContract  # noqa: E402
 
 __all__ = ["ManualClock", "OutboxContract", "SessionStoreContract", "StoreContract"]

@@ -11,7 +11,10 @@ from gp_aiogram.testing.manual_clock import ManualClock
 
 @pytest.mark.asyncio
 class Contract:
-    """Override :meth:`store`, and the rest only when the store tells the time by a server's clock."""
+    """Override the fixture ``store``.
+
+    Override the rest as well when the store tells the time by the clock of its server.
+    """
 
     @pytest.fixture
     def clock(self) -> Any:

@@ -1,0 +1,159 @@
+"""How fast events become durable: SQLiteStore beside what one writes with aiosqlite at first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import aiosqlite
+
+from benchmarks.table import Row, quantile, show
+from gp_aiogram import Event, SQLiteStore
+from gp_aiogram.event import new_event
+
+AIM_AT_64 = 30.0
+
+_NOW = datetime.now(timezone.utc)
+_EVENTS = [
+    new_event("REG", telegram_id=user, bot_id=42, event_time=_NOW) for user in range(1, 60_001)
+]
+
+_SCHEMA = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    CREATE TABLE event (
+        seq         INTEGER PRIMARY KEY,
+        event_id    TEXT NOT NULL UNIQUE,
+        telegram_id INTEGER NOT NULL,
+        bot_id      INTEGER,
+        accepted_ms INTEGER NOT NULL,
+        body        TEXT NOT NULL
+    );
+    CREATE TABLE delivery (
+        seq         INTEGER NOT NULL REFERENCES event (seq),
+        destination TEXT NOT NULL,
+        state       TEXT NOT NULL,
+        due_ms      INTEGER NOT NULL,
+        PRIMARY KEY (seq, destination)
+    ) WITHOUT ROWID;
+    CREATE INDEX delivery_due ON delivery (destination, due_ms) WHERE state = 'pending';
+"""
+
+
+class NaiveOutbox:
+    """One transaction for each event, statement by statement: same pragmas."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # One connection has one transaction at a time, so it takes a lock.
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the file."""
+        self._connection = await aiosqlite.connect(self._path, isolation_level=None)
+        await self._connection.executescript(_SCHEMA)
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._connection.close()
+
+    async def accept(self, event: Event, destinations: list[str]) -> None:
+        """Keep an event and its deliveries."""
+        now_ms = round(time.time() * 1000)
+        event_row = event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()
+        async with self._lock:
+            await self._connection.execute("BEGIN")
+            cursor = await self._connection.execute(
+                "INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)"
+                " VALUES (?, ?, ?, ?, ?)",
+                event_row,
+            )
+            for destination in destinations:
+                await self._connection.execute(
+                    "INSERT INTO delivery VALUES (?, ?, 'pending', ?)",
+                    (cursor.lastrowid, destination, now_ms),
+                )
+            await self._connection.commit()
+
+
+class Round(NamedTuple):
+    """What one round came to; latencies in seconds."""
+
+    rate: float
+    latencies: list[float]
+
+
+async def run(*, quick: bool) -> None:
+    """Measure and print."""
+    seconds, rounds = (0.3, 3) if quick else (1.0, 7)
+    rows = []
+    for concurrency in (1, 64):
+        naive, ours = [], []
+        for _ in range(rounds):
+            naive.append(await _round(NaiveOutbox, concurrency, seconds))
+            ours.append(await _round(SQLiteStore, concurrency, seconds))
+        ratio = median(b.rate / a.rate for a, b in zip(naive, ours, strict=True))
+        aim = (f">= {AIM_AT_64:g}x", ratio >= AIM_AT_64) if concurrency == 64 else None
+        rows += [
+            Row(f"naive aiosqlite, {concurrency} at once", [*_cells(naive), "1.0x"]),
+            Row(f"SQLiteStore, {concurrency} at once", [*_cells(ours), f"{ratio:.1f}x"], aim),
+        ]
+    show(
+        "Durable accept (WAL, synchronous=FULL): one event, one delivery",
+        ["events/s", "p50 ms", "p99 ms", "ratio"],
+        rows,
+    )
+
+
+async def _round(
+    outbox_type: Callable[[Path], Any],
+    concurrency: int,
+    seconds: float,
+) -> Round:
+    """Let writers wait for one acceptance after the other, on a file of their own."""
+    with TemporaryDirectory() as folder:
+        outbox = outbox_type(Path(folder, "outbox.sqlite3"))
+        await outbox.open()
+        try:
+            events = iter(_EVENTS)
+            await _write(outbox.accept, events, concurrency, seconds / 10)
+            return await _write(outbox.accept, events, concurrency, seconds)
+        finally:
+            await outbox.close()
+
+
+async def _write(
+    accept: Callable[[Event, list[str]], Awaitable[Any]],
+    events: Iterator[Event],
+    concurrency: int,
+    seconds: float,
+) -> Round:
+    latencies: list[float] = []
+    started = time.perf_counter()
+
+    async def writer() -> None:
+        for event in events:
+            before = time.perf_counter()
+            await accept(event, ["grampixel"])
+            now = time.perf_counter()
+            latencies.append(now - before)
+            if now > started + seconds:
+                break
+
+    await asyncio.gather(*(writer() for _ in range(concurrency)))
+    return Round(len(latencies) / (time.perf_counter() - started), latencies)
+
+
+def _cells(rounds: list[Round]) -> list[str]:
+    latencies = [latency for one in rounds for latency in one.latencies]
+    return [
+        f"{median(one.rate for one in rounds):,.0f}",
+        f"{quantile(latencies, 0.5) * 1000:.2f}",
+        f"{quantile(latencies, 0.99) * 1000:.2f}",
+    ]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiogram import Bot, Dispatcher
+
+from gp_aiogram import Event, MemoryStore, Tracker
+from gp_aiogram.destinations.base import Destination
+
+Feed = Callable[..., Awaitable[Any]]
+
+
+class Recorder(Destination):
+    """Takes everything and remembers it."""
+
+    def __init__(self, name: str = "recorder") -> None:
+        self.name = name
+        self.events: list[Event] = []
+
+    async def send(self, events: list[Event]) -> None:
+        self.events += events
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+async def tracker(recorder: Recorder, store: MemoryStore) -> AsyncIterator[Tracker]:
+    tracker = Tracker([recorder], store=store)
+    yield tracker
+    await tracker.close(grace=0)
+
+
+@pytest.fixture
+def bot() -> Bot:
+    return Bot("42:TEST")
+
+
+@pytest.fixture
+def dp(tracker: Tracker) -> Dispatcher:
+    """A dispatcher that the tracker is set up on; its start-up is up to the test."""
+    dispatcher = Dispatcher()
+    tracker.setup(dispatcher)
+    return dispatcher
+
+
+@pytest.fixture
+def feed(dp: Dispatcher, bot: Bot) -> Feed:
+    """Feed a raw update to the dispatcher, as polling and webhooks do."""
+
+    async def feed(update: dict[str, Any], via: Bot | None = None) -> Any:
+        return await dp.feed_raw_update(via or bot, update)
+
+    return feed
+
+
+@pytest.fixture
+async def recorded(tracker: Tracker, recorder: Recorder) -> Callable[[], Awaitable[list[Event]]]:
+    """Everything that reached the destination so far."""
+
+    async def recorded() -> list[Event]:
+        await tracker.start()
+        assert await tracker.flush(5)
+        return recorder.events
+
+    return recorded

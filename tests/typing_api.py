@@ -1,0 +1,75 @@
+"""Never run: mypy --strict reads it, and fails when the public types get worse."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from aiogram import Dispatcher, F
+from aiogram.handlers import MessageHandler
+from aiogram.types import Message
+from typing_extensions import assert_type
+
+from gp_aiogram import (
+    Event,
+    GramPixel,
+    MemoryStore,
+    Session,
+    SQLiteStore,
+    Tracker,
+    UserTracker,
+    track,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+@track("REG", once="user")
+@track("FTD", value=F.text.cast(Decimal), currency=lambda result: result)
+async def handler(message: Message, gp: UserTracker) -> int:
+    return gp.telegram_id
+
+
+@track("REG")
+def sync(message: Message) -> str:
+    return message.text or ""
+
+
+@track("REG")
+class Classy(MessageHandler):
+    """A class-based handler stays a class."""
+
+    async def handle(self) -> None: ...
+
+
+def decorated_handlers_keep_their_exact_types() -> None:
+    keeps: Callable[[Message, UserTracker], Awaitable[int]] = handler
+    assert_type(keeps, "Callable[[Message, UserTracker], Awaitable[int]]")
+    keeps_sync: Callable[[Message], str] = sync
+    assert_type(keeps_sync, "Callable[[Message], str]")
+    keeps_class: type[MessageHandler] = Classy
+    assert_type(keeps_class, type[MessageHandler])
+    wrong: Callable[[Message], Awaitable[str]] = handler  # type: ignore[assignment]
+    del wrong
+
+
+async def the_tracker_tells_what_it_returns(dp: Dispatcher) -> None:
+    tracker = Tracker([GramPixel("key", "workspace")], store=MemoryStore())
+    assert_type(await tracker.track("REG", telegram_id=7), "Event | None")
+    assert_type(await tracker.session(7), "Session | None")
+    assert_type(await tracker.capture(7, "gp_a"), "Session | None")
+    assert_type(await tracker.flush(1.0), bool)
+    assert_type(await tracker.replay("grampixel"), int)
+    tracker.setup(dp)
+    async with Tracker([], store=SQLiteStore("gp.sqlite3")) as entered:
+        assert_type(entered, Tracker)
+    await tracker.track("REG", telegram_id="7")  # type: ignore[arg-type]
+    Tracker(GramPixel("key", "workspace"))  # type: ignore[arg-type]
+
+
+async def events_and_sessions_are_typed(gp: UserTracker, event: Event, session: Session) -> None:
+    assert_type(gp.session, "Session | None")
+    assert_type(await gp.track("FTD", value=Decimal(1)), "Event | None")
+    assert_type(event.value, "Decimal | None")
+    assert_type(session.session_id, str)

@@ -1,0 +1,76 @@
+"""Raw updates, complete as the Bot API sends them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+DATE = 1_790_000_000
+
+_numbers = itertools.count(1)
+
+
+def person(user_id: int = 7, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": user_id,
+        "is_bot": False,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "username": f"ada{user_id}",
+        "language_code": "en",
+        **changes,
+    }
+
+
+def private(user_id: int = 7) -> dict[str, Any]:
+    return {"id": user_id, "type": "private", "first_name": "Ada", "username": f"ada{user_id}"}
+
+
+GROUP = {"id": -1001, "type": "supergroup", "title": "Analysts"}
+
+
+def raw_message(
+    text: str | None = "hi",
+    *,
+    user_id: int = 7,
+    chat: dict[str, Any] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    message = {
+        "message_id": next(_numbers),
+        "date": DATE,
+        "chat": chat or private(user_id),
+        "from": person(user_id),
+        **changes,
+    }
+    if text is not None:
+        message["text"] = text
+        if text.startswith("/"):
+            length = len(text.split()[0])
+            message["entities"] = [{"type": "bot_command", "offset": 0, "length": length}]
+    return message
+
+
+def update(kind: str, content: dict[str, Any], update_id: int | None = None) -> dict[str, Any]:
+    return {"update_id": update_id or next(_numbers), kind: content}
+
+
+def message(
+    text: str | None = "hi", *, update_id: int | None = None, **rest: Any
+) -> dict[str, Any]:
+    return update("message", raw_message(text, **rest), update_id)
+
+
+def start(payload: str | None = None, **rest: Any) -> dict[str, Any]:
+    return message("/start" if payload is None else f"/start {payload}", **rest)
+
+
+def click(data: str, *, user_id: int = 7, update_id: int | None = None) -> dict[str, Any]:
+    query = {
+        "id": "4382bfdwdsb323b2d9",
+        "from": person(user_id),
+        "message": raw_message("choose", user_id=user_id, date=DATE - 86_400),
+        "chat_instance": "-1",
+        "data": data,
+    }
+    return update("callback_query", query, update_id)
