@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,10 +20,24 @@ from gp_aiogram.event import new_event
 
 AIM_AT_64 = 30.0
 
-_NOW = datetime.now(timezone.utc)
-_EVENTS = [
-    new_event("REG", telegram_id=user, bot_id=42, event_time=_NOW) for user in range(1, 60_001)
-]
+
+
+def _events(number: int) -> list[Event]:
+    """Make events of strangers, a millisecond apart."""
+    draw = random.Random(1)
+    start = datetime.now(timezone.utc)
+    return [
+        new_event(
+            "REG",
+            telegram_id=draw.randrange(10**8, 10**10),
+            bot_id=42,
+            event_time=start + timedelta(milliseconds=count),
+        )
+        for count in range(number)
+    ]
+
+
+_EVENTS = _events(60_000)
 
 _SCHEMA = """
     PRAGMA journal_mode = WAL;

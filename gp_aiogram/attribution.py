@@ -65,11 +65,12 @@ class Attribution:
         if self.touch not in get_args(Touch):
             msg = f"Attribution(touch=...) must be 'first' or 'last', not {self.touch!r}"
             raise ConfigurationError(msg)
-        if self.window <= timedelta(0):
+        if not isinstance(self.window, timedelta) or self.window <= timedelta(0):
             msg = f"Attribution(window=...) must be a positive timedelta, not {self.window!r}"
             raise ConfigurationError(msg)
         try:
             compiled = re.compile(self.pattern)
+            compiled.fullmatch("")  # a pattern of bytes matches no text
         except (re.error, TypeError) as error:
             msg = f"Attribution(pattern={self.pattern!r}) is not a regular expression: {error}"
             raise ConfigurationError(msg) from error

@@ -162,10 +162,14 @@ def checked_moment(what: str, moment: object) -> datetime:
 
     :raises EventError: when it is none, or knows no time zone.
     """
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
         msg = f"{what} must be a datetime with a time zone, not {shown(moment)}"
         raise EventError(msg)
-    return moment.astimezone(timezone.utc)
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:
+        msg = f"{what} is no moment in UTC: {shown(moment)}"
+        raise EventError(msg) from None
 
 
 def _text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str:
