@@ -21,7 +21,6 @@ from gp_aiogram.event import new_event
 AIM_AT_64 = 30.0
 
 
-
 def _events(number: int) -> list[Event]:
     """Make events of strangers, a millisecond apart."""
     draw = random.Random(1)

@@ -65,8 +65,9 @@ class Attribution:
         if self.touch not in get_args(Touch):
             msg = f"Attribution(touch=...) must be 'first' or 'last', not {self.touch!r}"
             raise ConfigurationError(msg)
-        if not isinstance(self.window, timedelta) or self.window <= timedelta(0):
-            msg = f"Attribution(window=...) must be a positive timedelta, not {self.window!r}"
+        window: object = self.window
+        if not isinstance(window, timedelta) or window <= timedelta(0):
+            msg = f"Attribution(window=...) must be a positive timedelta, not {window!r}"
             raise ConfigurationError(msg)
         try:
             compiled = re.compile(self.pattern)

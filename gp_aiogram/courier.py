@@ -35,14 +35,14 @@ class Courier:
             for destination in destinations
         }
         self._outbox = outbox
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] | None = None
         self._stopping = asyncio.Event()
         self._progress = asyncio.Event()
 
     @property
     def running(self) -> bool:
         """Whether deliveries are being moved."""
-        return bool(self._tasks)
+        return self._tasks is not None
 
     def start(self) -> None:
         """Begin to deliver; harmless when already running."""
@@ -67,7 +67,7 @@ class Courier:
 
         :param grace: seconds to wait for them. What is not settled by then stays in the outbox.
         """
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = self._tasks, None
         if not tasks:
             return
         self._stopping.set()

@@ -51,7 +51,8 @@ class DeliveryError(GPError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        #: A text whatever was given, so that any store can keep it.
+        self.reason = str(reason)
 
 
 class Unreachable(DeliveryError):  # noqa: N818

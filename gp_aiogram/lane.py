@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from gp_aiogram.destinations.base import Destination, Receipt
@@ -87,7 +87,14 @@ class Lane:
         fresh = await self._bury_stale(claimed)
         size = destination.batch_size
         batches = [fresh[start : start + size] for start in range(0, len(fresh), size)]
-        await asyncio.gather(*(self._deliver(batch) for batch in batches))
+        # All of them end before the round does, also when one of them failed or was cancelled.
+        ends = await asyncio.gather(
+            *(self._deliver(batch) for batch in batches),
+            return_exceptions=True,
+        )
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
         return pacer.wait
 
     async def _guarded_round(self) -> float:
@@ -141,6 +148,7 @@ class Lane:
             if len(batch) == 1:
                 await self._settle(batch, "dead", error.reason)
             else:
+                await self._undo_hold(batch)
                 await self._search(batch)
         except DeliveryError as error:
             await self._settle_failure(batch, error)
@@ -157,7 +165,12 @@ class Lane:
         """Find the bad events of a rejected batch by halving it; the others are delivered."""
         middle = len(rejected) // 2
         first, second = rejected[:middle], rejected[middle:]
-        if await self._deliver(first) and len(second) > 1:
+        try:
+            taken = await self._deliver(first)
+        except BaseException:
+            await self._outbox.release(second)
+            raise
+        if taken and len(second) > 1:
             # The first half was good, so the second is known to be bad: no need to ask again.
             await self._search(second)
         else:
@@ -176,7 +189,13 @@ class Lane:
             logger.exception("%s: send() failed unexpectedly", self.destination.name)
             reason = f"{type(error).__name__} in send(), see the log"
             raise Unreachable(reason, ambiguous=True) from error
-        return [{}] * len(batch) if receipts is None else receipts
+        if receipts is None:
+            return [{}] * len(batch)
+        if not _fit(receipts, batch):
+            name = self.destination.name
+            logger.error("%s: send() must return a receipt for each event or None", name)
+            return [{}] * len(batch)
+        return receipts
 
     async def _settle_failure(self, batch: Sequence[Delivery], error: DeliveryError) -> None:
         if isinstance(error, Skipped):
@@ -185,18 +204,28 @@ class Lane:
             self._pacer.throttled(error.retry_after, error.reason)
             await self._put_back(batch)
         elif isinstance(error, Refused):
+            probe = self._pacer.state == "refused" and self._pacer.wait == 0
             self._pacer.refused(error.reason)
-            await self._put_back(batch)
+            # The next probe is another event: one refused for its own sake must not block all.
+            await self._put_back(batch, behind=probe)
         else:
             self._pacer.failed(error.reason)
             await self._retry_or_hold(batch, error)
 
-    async def _put_back(self, batch: Sequence[Delivery]) -> None:
-        """Undo the claim; no attempt is counted."""
-        if self.destination.ambiguous == "hold":
+    async def _put_back(self, batch: Sequence[Delivery], *, behind: bool = False) -> None:
+        """Undo the claim; no attempt is counted.
+
+        :param behind: let other due events go first.
+        """
+        if behind or self.destination.ambiguous == "hold":
             await self._write(batch, "pending")
         else:
             await self._outbox.release(batch)
+
+    async def _undo_hold(self, batch: Sequence[Delivery]) -> None:
+        """Keep the claim only: none of a rejected batch was taken."""
+        if self.destination.ambiguous == "hold":
+            await self._write(batch, "pending", provisional=True)
 
     async def _retry_or_hold(self, batch: Sequence[Delivery], error: DeliveryError) -> None:
         ambiguous = isinstance(error, Unreachable) and error.ambiguous
@@ -252,6 +281,15 @@ class Lane:
                 for delivery, receipt in zip(batch, receipts or [{}] * len(batch), strict=True)
             ],
         )
+
+
+def _fit(receipts: object, batch: Sequence[Delivery]) -> bool:
+    """Tell whether a destination returned what the contract says."""
+    return (
+        isinstance(receipts, Sequence)
+        and len(receipts) == len(batch)
+        and all(isinstance(receipt, Mapping) for receipt in receipts)
+    )
 
 
 def _days(age: timedelta) -> str:

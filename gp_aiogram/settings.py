@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from gp_aiogram.attribution import SESSION_PATTERN, Attribution, Touch
 from gp_aiogram.destinations.base import Ambiguous, Destination
 from gp_aiogram.destinations.grampixel import GramPixel
+from gp_aiogram.destinations.http import checked_secret, checked_url
 from gp_aiogram.errors import ConfigurationError
 from gp_aiogram.stores import from_url
 from gp_aiogram.stores.base import Store
@@ -20,16 +22,35 @@ _PREFIX = "GP_"
 _DELIMITER = "__"
 
 
+def _judged_by(judge: Callable[[Any], object]) -> AfterValidator:
+    """Have a value judged at once by what takes it later, which raises ConfigurationError."""
+
+    def judged(value: Any) -> Any:
+        judge(value)
+        return value
+
+    return AfterValidator(judged)
+
+
+_Key = Annotated[SecretStr, _judged_by(lambda key: checked_secret("it", key.get_secret_value()))]
+_URL = Annotated[str, _judged_by(lambda url: checked_url("it", url))]
+_Days = Annotated[float, _judged_by(lambda days: Attribution(window=timedelta(days=days)))]
+_Pattern = Annotated[str, _judged_by(lambda pattern: Attribution(pattern=pattern))]
+_StoreURL = Annotated[str, _judged_by(from_url)]
+
+
 class GramPixelSettings(BaseModel):
     """``GP_GRAMPIXEL__*``: arguments of :class:`~gp_aiogram.GramPixel`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    api_key: SecretStr = Field(description="the API key of your GramPixel workspace")
+    api_key: _Key = Field(
+        description="the API key of your GramPixel workspace, without white space",
+    )
     workspace_id: UUID = Field(
         description="a UUID such as 0f8fad5b-d9cb-469f-a165-70867728950e",
     )
-    base_url: str = Field(
+    base_url: _URL = Field(
         default="https://api.grampixel.com",
         description="an http or https URL",
     )
@@ -51,8 +72,13 @@ class AttributionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     touch: Touch = Field(default="last", description="first or last")
-    window_days: float = Field(default=30, gt=0, description="a positive number of days")
-    pattern: str = Field(default=SESSION_PATTERN, description="a regular expression")
+    window_days: _Days = Field(
+        default=30,
+        gt=0,
+        le=36_500,
+        description="a positive number of days, at most 36500",
+    )
+    pattern: _Pattern = Field(default=SESSION_PATTERN, description="a regular expression")
 
     def build(self) -> Attribution:
         """Build the attribution policy."""
@@ -75,22 +101,31 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX,
         env_nested_delimiter=_DELIMITER,
         env_file=".env",
-        env_file_encoding="utf-8",
+        env_file_encoding="utf-8-sig",  # as Notepad writes it, too
         extra="ignore",
     )
 
-    store: str = Field(
+    store: _StoreURL = Field(
         default="sqlite:///gp.sqlite3",
         description="a URL such as sqlite:///gp.sqlite3 or memory://",
     )
-    attribution: AttributionSettings = AttributionSettings()
-    grampixel: GramPixelSettings | None = None
+    attribution: AttributionSettings = Field(
+        default=AttributionSettings(),
+        description="variables such as GP_ATTRIBUTION__TOUCH, or a JSON object",
+    )
+    grampixel: GramPixelSettings | None = Field(
+        default=None,
+        description="variables such as GP_GRAMPIXEL__API_KEY, or a JSON object",
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigurationError(_explained(error)) from None
+        except SettingsError as error:
+            msg = f"a {_PREFIX}* variable should hold a JSON object and does not: {error}"
+            raise ConfigurationError(msg) from None
 
     def destinations(self) -> list[Destination]:
         """Build the destinations that are configured.
@@ -106,15 +141,8 @@ class Settings(BaseSettings):
         return [self.grampixel.build()]
 
     def build_store(self) -> Store:
-        """Build the store.
-
-        :raises ConfigurationError: when no store has such a URL.
-        """
-        try:
-            return from_url(self.store)
-        except ConfigurationError as error:
-            msg = f"GP_STORE: {error}"
-            raise ConfigurationError(msg) from None
+        """Build the store."""
+        return from_url(self.store)
 
 
 def _explained(error: ValidationError) -> str:
@@ -123,10 +151,14 @@ def _explained(error: ValidationError) -> str:
     for problem in error.errors(include_url=False, include_input=False):
         path = [str(part) for part in problem["loc"]]
         variable = _PREFIX + _DELIMITER.join(path).upper()
-        what = "missing" if problem["type"] == "missing" else problem["msg"]
+        what = _PROBLEMS.get(problem["type"], "malformed")
         expected = _description(path)
         lines.append(f"  {variable}: {what}" + (f"; expected {expected}" if expected else ""))
     return "\n".join(lines)
+
+
+#: Nothing of pydantic's own messages: some quote a character of the value.
+_PROBLEMS = {"missing": "missing", "extra_forbidden": "there is no such setting"}
 
 
 def _description(path: list[str]) -> str | None:

@@ -17,7 +17,7 @@ PACKAGE = Path(gp_aiogram.__file__).parent
 #: From the ground up: a part may use the parts below its own line, and no others.
 LAYERS = (
     ("_version", "errors", "clock"),
-    ("money",),
+    ("money", "identity"),
     ("attribution", "event"),
     ("stores", "destinations", "pacing"),
     ("lane",),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gp_aiogram import Event, EventError
@@ -28,6 +28,9 @@ from gp_aiogram.event import (
     update_event_id,
     utc_from_timestamp,
 )
+
+#: The same examples each time, however slow the machine is.
+steady = settings(deadline=None, derandomize=True)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 INDIA = timezone(timedelta(hours=5, minutes=30))
@@ -282,6 +285,7 @@ def test_an_event_cannot_be_changed():
         make().name = "FTD"
 
 
+@steady
 @given(
     name=TEXTS.filter(str.strip).map(lambda text: text[:MAX_NAME_LENGTH]).filter(str.strip),
     telegram_id=st.integers(min_value=1, max_value=2**63 - 1),
@@ -331,6 +335,7 @@ def test_another_bot_update_rule_or_name_makes_another_id(other):
     assert update_event_id(*other) != update_event_id(42, 100, "start", "REG")
 
 
+@steady
 @given(
     st.integers(min_value=1, max_value=2**40),
     st.lists(st.integers(min_value=0, max_value=2**31 - 1), min_size=2, unique=True),
@@ -347,6 +352,7 @@ def test_ids_sort_by_the_number_of_the_update(bot_id, update_ids, rule, name):
 # Ids by time
 
 
+@steady
 @given(MOMENTS, MOMENTS)
 def test_drawn_ids_sort_by_time_to_the_millisecond(one, other):
     first, second = sorted((one, other))
@@ -367,6 +373,7 @@ def test_a_drawn_id_begins_with_the_time_of_its_event():
 # Milliseconds
 
 
+@steady
 @given(MOMENTS)
 def test_whole_milliseconds_come_back_as_they_were(moment):
     milliseconds = to_ms(moment)

@@ -58,6 +58,7 @@ async def test_the_documented_request_gets_the_documented_answer(grampixel, clie
     assert answer["data"].pop("event_id").startswith("evt_")
     assert answer == {"ok": True, "data": {"session_id": "gp_a1b2c3", "status": "processed"}}
     assert [event.body for event in grampixel.events] == [body]
+    assert grampixel.workspace_id == WORKSPACE
 
 
 async def test_httpx_gets_the_same_answer(grampixel):

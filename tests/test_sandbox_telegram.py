@@ -303,14 +303,18 @@ async def test_polling_and_a_webhook_exclude_each_other(telegram, bot):
     await bot.delete_webhook()
     await telegram.user(1001).send("x", expect_reply=False)
     assert len(await bot.get_updates()) == 1
-    assert (await bot.get_webhook_info()).url == ""
+    assert (await call(telegram, "getWebhookInfo"))[1]["result"] == {
+        "url": "",
+        "has_custom_certificate": False,
+        "pending_update_count": 1,
+    }
 
 
 async def test_waiting_updates_can_be_dropped(telegram, bot):
     user = telegram.user(1001)
     for drop in (bot.delete_webhook, lambda **kw: bot.set_webhook("http://127.0.0.1:1/", **kw)):
         await user.send("x", expect_reply=False)
-        await drop(drop_pending_updates=False)
+        assert await drop(drop_pending_updates=False) is True
         assert (await bot.get_webhook_info()).pending_update_count == 1
         await drop(drop_pending_updates=True)
         assert (await bot.get_webhook_info()).pending_update_count == 0
@@ -542,9 +546,10 @@ async def test_sending_and_editing(telegram, bot):
     assert (sent.chat.id, sent.from_user.id, sent.text) == (1001, 42, "one")
     assert sent.date.timestamp() == pytest.approx(time.time(), abs=2)
     first = user.messages[0]
-    edited = await bot.edit_message_text("two", chat_id=1001, message_id=sent.message_id)
+    place = {"chat_id": 1001, "message_id": sent.message_id}
+    assert (await bot.edit_message_text("two", **place, reply_markup=sent.reply_markup)).edit_date
+    edited = await bot.edit_message_text("two", **place)
     assert (edited.text, edited.reply_markup) == ("two", None)
-    assert edited.edit_date is not None
     assert (first.text, user.messages[0].text, user.messages[0].buttons) == ("one", "two", ())
     assert first.raw["text"] == "one"
 
@@ -722,3 +727,20 @@ async def test_stopping_is_quick_while_polls_and_webhooks_are_open():
 async def test_a_token_must_look_like_one():
     with pytest.raises(ValueError, match="42:SANDBOX"):
         TelegramSandbox("nonsense")
+
+
+async def test_it_can_be_started_again(telegram, bot):
+    got = []
+
+    async def handler(request):
+        got.append(await request.json())
+        return web.Response()
+
+    async with serving(handler) as url:
+        await bot.set_webhook(url)
+        await telegram.__aexit__()
+        await telegram.push({"message": {}})
+        async with telegram, bot_of(telegram) as again:
+            assert got == []
+            await again.set_webhook(url)
+            await telegram.wait_until(lambda: got)

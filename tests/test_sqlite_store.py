@@ -73,14 +73,15 @@ def other_process(path, script):
     return subprocess.Popen(
         [sys.executable, "-c", OTHER_PROCESS + script, path],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
 
 def output_of_other_process(path, script):
     with other_process(path, script) as process:
-        output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0
+        output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, "")
     return output.strip()
 
 
@@ -252,6 +253,28 @@ asyncio.run(main())
         assert ids(await store.claim("a", 9, lease=LEASE)) == ["e1", "e2"]
 
 
+async def test_what_was_accepted_survives_a_kill(path):
+    script = """
+async def accept(number):
+    event_id = f"e{number}"
+    await fill(store, event_id)
+    print(event_id, flush=True)
+
+async def main():
+    for start in range(0, 100_000, 20):
+        await asyncio.gather(*map(accept, range(start, start + 20)))
+
+asyncio.run(main())
+"""
+    with other_process(path, script) as owner:
+        accepted = [owner.stdout.readline() for _ in range(333)]
+        owner.kill()
+        accepted += owner.stdout.readlines()
+    accepted = {line.strip() for line in accepted if line.endswith("\n")}
+    async with opened(path) as store:
+        assert accepted <= set(ids(await store.claim("a", 100_000, lease=LEASE)))
+
+
 async def test_reading_from_outside_disturbs_nothing(store, path):
     await fill(store, "e1")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
@@ -339,11 +362,15 @@ def test_a_store_left_open_by_a_loop_that_ended_can_be_closed(path):
 
 def test_a_forked_child_is_refused_and_takes_nothing_from_its_parent(path):
     script = """
+import warnings
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about forks and threads
+
 def child(work):
     pid = os.fork()
     if not pid:
         try:
-            asyncio.run(work)
+            asyncio.run(work())
         except StoreError as error:
             print(type(error).__name__, str(error).partition(" was ")[2], flush=True)
         finally:
@@ -352,12 +379,12 @@ def child(work):
 
 async def main():
     await store.open()
-    child(fill(store, "e1"))
-    child(store.close())
-    child(SQLiteStore(sys.argv[1]).open())
+    child(lambda: fill(store, "e1"))
+    child(store.close)
+    child(SQLiteStore(sys.argv[1]).open)
     await fill(store, "e2")
     await store.close()
-    child(fill(store, "e3"))
+    child(lambda: fill(store, "e3"))
     print(len(await store.deliveries("e3")))
     await store.close()
 
@@ -393,6 +420,16 @@ asyncio.run(main())
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
 
 
+def test_an_interpreter_that_cannot_open_the_store_says_only_why(tmp_path):
+    script = """
+try:
+    asyncio.run(store.open())
+except StoreError as error:
+    print(error)
+"""
+    assert "unable to open" in output_of_other_process(tmp_path, script)
+
+
 # Shared commits
 
 
@@ -400,6 +437,15 @@ async def test_events_that_come_together_share_commits(store):
     async with traced(store) as statements:
         events = [sample(f"e{n}") for n in range(500)]
         assert all(await asyncio.gather(*(store.accept(event, ["a", "b"]) for event in events)))
+    assert statements.count("COMMIT") <= 3
+
+
+async def test_duplicates_that_come_together_share_commits(store):
+    async with traced(store) as statements:
+        same_ids = (store.accept(sample(f"e{n % 50}"), ["a"]) for n in range(250))
+        same_keys = (store.accept(sample(f"f{n}"), ["a"], once=f"k{n % 20}") for n in range(250))
+        accepted = await asyncio.gather(*same_ids, *same_keys)
+    assert accepted.count(True) == 50 + 20
     assert statements.count("COMMIT") <= 3
 
 
@@ -516,6 +562,28 @@ async def test_a_caller_that_gives_up_harms_nobody(store):
             await store.release(leaving[0].result())
     assert ids(await store.claim("a", 9, lease=LEASE)) == ["e1", "e2"]
     assert (await store.counts())["c"] == {"pending": 20}
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_what_comes_during_a_transaction_sees_its_result(store, turns):
+    """Wherever in the first transaction the second call comes."""
+    await fill(store, *(f"e{n}" for n in range(10)))
+    first = asyncio.create_task(store.claim("a", 5, lease=LEASE))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    rest = await store.claim("a", 5, lease=LEASE)
+    claimed = [*await first, *rest]
+    assert sorted(ids(claimed)) == [f"e{n}" for n in range(10)]
+
+    settling = asyncio.create_task(store.settle([Settlement(one, "dead") for one in claimed]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await store.settle([Settlement(one, "delivered") for one in claimed])
+    await settling
+    (states,) = (await store.counts()).values()
+    assert states in ({"dead": 10}, {"delivered": 10})
+    await store.settle([Settlement(one, "skipped") for one in claimed])
+    assert states == (await store.counts())["a"]
 
 
 # Its queries

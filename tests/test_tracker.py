@@ -382,6 +382,17 @@ async def test_close_never_hangs(
     assert asyncio.get_running_loop().time() - started < 1
 
 
+async def test_a_tracker_without_destinations_keeps_history(
+    store: MemoryStore,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Tracker([], store=store) as tracker:
+        event = await tracker.track("REG", telegram_id=7)
+        assert await tracker.flush(5)
+        assert await tracker.deliveries(event.event_id) == []
+    assert "start the tracker" not in caplog.text
+
+
 async def test_a_warning_says_that_nobody_delivers(
     tracker: Tracker,
     caplog: pytest.LogCaptureFixture,

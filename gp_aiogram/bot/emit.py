@@ -44,13 +44,13 @@ class EmitMiddleware(BaseMiddleware):
     ) -> Any:
         """Call the handler, then record what its marks say."""
         called: HandlerObject = data["handler"]
-        marks = called.flags.get(FLAG, ())
         takes_gp = called.varkw or GP_KEY in called.params
-        if marks or takes_gp:
-            await self._prepare(event, data, takes_gp=takes_gp)
+        if not takes_gp and FLAG not in called.flags:
+            return await handler(event, data)
+        await self._prepare(event, data, takes_gp=takes_gp)
         result = await handler(event, data)
-        if marks and result is not UNHANDLED and result is not REJECTED:
-            for mark in applying(called.callback, marks):
+        if result is not UNHANDLED and result is not REJECTED:
+            for mark in applying(called.callback, called.flags.get(FLAG, ())):
                 await self._emit(mark, event, data, result)
         return result
 

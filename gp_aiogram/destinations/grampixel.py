@@ -17,6 +17,9 @@ from gp_aiogram.destinations.http import HTTPDestination, checked_secret
 from gp_aiogram.errors import ConfigurationError, Rejected, Unreachable, shown
 from gp_aiogram.event import Event
 
+#: What the answer tells of an event.
+_RECEIPT = ("event_id", "session_id", "status")
+
 
 class GramPixel(HTTPDestination):
     """Sends events to GramPixel, one per request.
@@ -72,7 +75,7 @@ class GramPixel(HTTPDestination):
         response = await self.post(
             "/v1/events/custom",
             self._body(event),
-            {"idempotency-key": quote(event.event_id)},
+            {"idempotency-key": quote(event.event_id, errors="surrogatepass")},
         )
         self.raise_for_status(response)
         return [self._receipt(response)]
@@ -100,13 +103,17 @@ class GramPixel(HTTPDestination):
         try:
             answer = response.json()
             accepted = answer["ok"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             msg = f"the answer is not GramPixel's: {answered}"
             raise Unreachable(msg, ambiguous=True) from None
         if accepted is not True:
             raise Rejected(answered)
         data = answer.get("data")
-        return data if isinstance(data, dict) else {}
+        if not isinstance(data, dict):
+            return {}
+        # Only what is documented, and not at any length.
+        known = {key: data.get(key) for key in _RECEIPT}
+        return {key: self._reason(str(value)) for key, value in known.items() if value is not None}
 
 
 def _workspace_id(value: object) -> str:
@@ -115,6 +122,6 @@ def _workspace_id(value: object) -> str:
     except ValueError:
         msg = (
             "GramPixel(workspace_id=...) must be the UUID of your workspace, such as "
-            f"'0f8fad5b-d9cb-469f-a165-70867728950e', not {shown(value)}"
+            "'0f8fad5b-d9cb-469f-a165-70867728950e'; is it the API key by mistake?"
         )
         raise ConfigurationError(msg) from None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -62,9 +63,9 @@ class HTTPDestination(Destination):
             msg = f"{type(self).__name__}(name=...) must be a text, not {shown(name)}"
             raise ConfigurationError(msg)
         self.name = name
-        self.base_url = self._checked_url(base_url)
+        self.base_url = checked_url(f"{type(self).__name__}(base_url=...)", base_url)
         self._headers = {"user-agent": f"gp_aiogram/{__version__}", **headers}
-        self._secrets = secrets
+        self._secrets = [form for secret in secrets for form in _forms(secret)]
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
@@ -96,7 +97,10 @@ class HTTPDestination(Destination):
         )
         try:
             return await asyncio.wait_for(self._client.send(request), TOTAL_TIMEOUT)
-        except (httpx.HTTPError, asyncio.TimeoutError) as error:
+        except asyncio.TimeoutError:
+            msg = f"no answer within {TOTAL_TIMEOUT:g} s"
+            raise Unreachable(msg, ambiguous=True) from None
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
             ambiguous = not isinstance(error.__cause__, _NOT_SENT)
             raise Unreachable(self._reason(_described(error)), ambiguous=ambiguous) from None
 
@@ -135,18 +139,26 @@ class HTTPDestination(Destination):
             text = text.replace(secret, "***")
         return text[:_REASON_LENGTH]
 
-    def _checked_url(self, base_url: str) -> str:
-        try:
-            url = httpx.URL(base_url)
-        except (httpx.InvalidURL, TypeError):
-            url = httpx.URL()
-        if url.scheme not in {"http", "https"} or not url.host:
-            msg = (
-                f"{type(self).__name__}(base_url=...) must be an http or https URL, "
-                f"not {shown(base_url)}"
-            )
-            raise ConfigurationError(msg)
-        return str(base_url).rstrip("/")
+
+def checked_url(where: str, base_url: object) -> str:
+    """Return the URL that paths of an HTTP API are appended to.
+
+    :param where: names the argument, e.g. ``GramPixel(base_url=...)``.
+    :raises ConfigurationError: without showing the URL: a user in it may have a password.
+    """
+    text = str(base_url).rstrip("/")
+    try:
+        url, port = httpx.URL(text), urlsplit(text).port
+    except (httpx.InvalidURL, ValueError):
+        url, port = httpx.URL(), None
+    odd = url.userinfo or "?" in text or "#" in text or " " in text or not text.isprintable()
+    if url.scheme not in {"http", "https"} or not url.host or port == 0 or odd:
+        msg = (
+            f"{where} must be an http or https URL such as 'https://api.example.com', "
+            "without user, query, fragment and white space"
+        )
+        raise ConfigurationError(msg)
+    return text
 
 
 def checked_secret(where: str, secret: object) -> str:
@@ -165,6 +177,12 @@ def checked_secret(where: str, secret: object) -> str:
     raise ConfigurationError(msg)
 
 
+def _forms(secret: str) -> set[str]:
+    """How a server may echo a secret: as it is, and as JSON writers escape it."""
+    escaped = json.dumps(secret)[1:-1]
+    return {secret, escaped, escaped.replace("/", "\\/")}
+
+
 def _described(error: BaseException) -> str:
     cause = error.__cause__ or error
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
@@ -178,7 +196,7 @@ def _retry_after(response: httpx.Response) -> float | None:
     try:
         moment = parsedate_to_datetime(value)
         now = parsedate_to_datetime(response.headers["date"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
     if moment.tzinfo is None or now.tzinfo is None:
         return None

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -28,6 +29,13 @@ _DELIVERY = """
     SELECT seq, destination, state, attempts, since_ms, due_ms, reason, receipt, body
     FROM delivery JOIN event USING (seq)
 """
+
+
+class _Lookup(NamedTuple):
+    telegram_id: int
+    bot_id: int | None
+    since_ms: int
+    until_ms: int
 
 
 class _Acceptance(NamedTuple):
@@ -96,20 +104,14 @@ class SQLiteStore(Store):
         until: datetime | None = None,
     ) -> Session | None:
         """Return the last (or first) touch of a user."""
-        query = f"""
-            SELECT bot_id, telegram_id, session_id, source, at_ms, payload FROM session
-            WHERE telegram_id = :telegram_id AND at_ms BETWEEN :since AND :until
-            AND (:bot_id IS NULL OR bot_id = :bot_id)
-            ORDER BY at_ms {"ASC" if first else "DESC"}, rowid {"ASC" if first else "DESC"} LIMIT 1
-        """
-        parameters = {
-            "telegram_id": telegram_id,
-            "bot_id": bot_id,
-            "since": -(2**62) if since is None else to_ms(since),
-            "until": 2**62 if until is None else to_ms(until),
-        }
-        rows = await self._file.read(query, parameters)
-        return _session(rows[0]) if rows else None
+        lookup = _Lookup(
+            telegram_id,
+            bot_id,
+            since_ms=-(2**62) if since is None else to_ms(since),
+            until_ms=2**62 if until is None else to_ms(until),
+        )
+        operation = _find_first_sessions if first else _find_last_sessions
+        return cast("Session | None", await self._file.submit(operation, lookup))
 
     async def accept(
         self,
@@ -377,6 +379,38 @@ class SQLiteStore(Store):
         return round(self.clock.time() * 1000)
 
 
+async def _find_sessions(
+    direction: str,
+    connection: aiosqlite.Connection,
+    lookups: Sequence[_Lookup],
+) -> list[Session | None]:
+    """Answer many callers with one statement: each one costs a trip to SQLite's thread."""
+    found: list[Session | None] = [None] * len(lookups)
+    per_statement = _MAX_PARAMETERS // (1 + len(_Lookup._fields))
+    for start in range(0, len(lookups), per_statement):
+        chunk = enumerate(lookups[start : start + per_statement], start)
+        rows = [(number, *lookup) for number, lookup in chunk]
+        query = f"""
+            WITH lookup (number, user, bot, since, until) AS (
+                VALUES {",".join(["(?, ?, ?, ?, ?)"] * len(rows))}
+            )
+            SELECT number, bot_id, telegram_id, session_id, source, at_ms, payload
+            FROM lookup JOIN session ON session.rowid = (
+                SELECT rowid FROM session
+                WHERE telegram_id = user AND at_ms BETWEEN since AND until
+                AND (bot IS NULL OR bot_id = bot)
+                ORDER BY at_ms {direction}, rowid {direction} LIMIT 1
+            )
+        """
+        for number, *touch in await connection.execute_fetchall(query, [*chain(*rows)]):
+            found[number] = _session(touch)
+    return found
+
+
+_find_first_sessions = partial(_find_sessions, "ASC")
+_find_last_sessions = partial(_find_sessions, "DESC")
+
+
 async def _existing(
     connection: aiosqlite.Connection,
     table: str,
@@ -393,7 +427,7 @@ async def _existing(
     return found
 
 
-def _session(row: tuple[Any, ...]) -> Session:
+def _session(row: Sequence[Any]) -> Session:
     bot_id, telegram_id, session_id, source, at_ms, payload = row
     return Session(bot_id, telegram_id, session_id, source, from_ms(at_ms), payload)
 

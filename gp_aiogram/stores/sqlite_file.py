@@ -28,6 +28,9 @@ _PRAGMAS = """
     PRAGMA journal_size_limit = 67108864;
 """
 
+#: Seconds for a thread that has nothing left to do.
+_THREAD_ENDING = 1.0
+
 
 @dataclass(frozen=True)
 class _Opened:
@@ -122,7 +125,7 @@ class SQLiteFile:
     async def _connect(self, lock: FileLock) -> aiosqlite.Connection:
         connection: aiosqlite.Connection | None = None
         try:
-            connection = await _daemonic(aiosqlite.connect(self._path))
+            connection = await _connection_to(self._path)
             await migrate(connection)
             await connection.executescript(_PRAGMAS)
         except BaseException as error:
@@ -169,12 +172,18 @@ class SQLiteFile:
                 opened.lock.release()
 
 
-def _daemonic(connection: aiosqlite.Connection) -> aiosqlite.Connection:
-    """Let the process exit although nobody closed the store; what was accepted is on disk."""
+async def _connection_to(path: Path) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(path)
     # Before aiosqlite 0.22 the connection was itself the thread.
     thread: Any = getattr(connection, "_thread", connection)
+    # Let the process exit although nobody closed the store; what was accepted is on disk.
     thread.daemon = True
-    return connection
+    try:
+        return await connection
+    except BaseException:
+        # aiosqlite ends the thread without waiting, which may then meet a closed event loop.
+        thread.join(_THREAD_ENDING)
+        raise
 
 
 async def _nothing(_: aiosqlite.Connection, items: Sequence[Any]) -> Sequence[Any]:

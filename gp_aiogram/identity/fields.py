@@ -1,0 +1,120 @@
+"""The fields that identify a user, and which rule each platform has for each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from hashlib import sha256
+
+from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.identity import meta, tiktok
+from gp_aiogram.identity.text import SPACES
+
+Rule = Callable[[str], str | None]
+
+_META: Mapping[str, Rule] = {
+    "em": meta.email,
+    "ph": meta.phone,
+    "fn": meta.name,
+    "ln": meta.name,
+    "ge": meta.gender,
+    "db": meta.birth_date,
+    "ct": meta.city,
+    "st": meta.state,
+    "zp": meta.postcode,
+    "country": meta.country,
+    "external_id": meta.external_id,
+}
+
+#: For names and places TikTok's documents give no exact text: it is given what Meta is, in
+#: lower case without spaces and punctuation, as other integrations do.
+_TIKTOK: Mapping[str, Rule] = {
+    **_META,
+    "ph": tiktok.phone,
+    "external_id": tiktok.external_id,
+}
+
+_RULES: Mapping[str, Mapping[str, Rule]] = {"meta": _META, "tiktok": _TIKTOK}
+
+#: The fields, under Meta's names: e-mail, phone, first and last name, gender, date of birth,
+#: city, state, postcode, country and the advertiser's own id of the user.
+FIELDS = tuple(_META)
+
+PLATFORMS = tuple(_RULES)
+
+#: The fields that TikTok takes as plain text: send :func:`normalize` of these and
+#: :func:`hashed` of all others ("Events API Parameters": city, state and country).
+TIKTOK_PLAIN = frozenset({"ct", "st", "country"})
+
+#: A SHA-256 digest, as somebody else may have made it already.
+_DIGEST = re.compile("[0-9A-Fa-f]{64}")
+
+
+def normalize(field: str, value: object, *, platform: str) -> str | None:
+    """Return the text whose SHA-256 the platform compares, or None when the value is not usable.
+
+    A value that is a SHA-256 digest already is returned as it is.
+
+    :param field: one of :data:`FIELDS`.
+    :param value: a text or a whole number, for ``db`` also a date; anything else is not usable.
+    :param platform: one of :data:`PLATFORMS`.
+    :raises ConfigurationError: when there is no such field or platform, never for a value.
+    """
+    rule = _rule(field, platform)
+    text = _text(field, value)
+    if text is None or _is_digest(text):
+        return text
+    return rule(text) or None
+
+
+def hashed(field: str, value: object, *, platform: str) -> str | None:
+    """Return the SHA-256 of the normalised value, or None when the value is not usable.
+
+    The digest is of the UTF-8 text, in 64 lower-case hexadecimal digits; both platforms say so.
+    A value that is such a digest already passes through, lower-cased.
+
+    :param field: one of :data:`FIELDS`.
+    :param value: see :func:`normalize`.
+    :param platform: one of :data:`PLATFORMS`.
+    :raises ConfigurationError: when there is no such field or platform, never for a value.
+    """
+    text = normalize(field, value, platform=platform)
+    if text is None:
+        return None
+    return text.lower() if _is_digest(text) else sha256(text.encode()).hexdigest()
+
+
+def _rule(field: str, platform: str) -> Rule:
+    if platform not in PLATFORMS:
+        msg = f"platform must be one of {', '.join(PLATFORMS)}, not {shown(platform)}"
+        raise ConfigurationError(msg)
+    if field not in FIELDS:
+        msg = f"field must be one of {', '.join(FIELDS)}, not {shown(field)}"
+        raise ConfigurationError(msg)
+    return _RULES[platform][field]
+
+
+def _text(field: str, value: object) -> str | None:
+    """Return what was given as trimmed text that UTF-8 can carry; None when it is no text."""
+    try:
+        text = _plain(field, value)
+        text.encode()
+    except ValueError:  # no text, digits beyond Python's limit, or lone surrogates
+        return None
+    return text.strip(SPACES)
+
+
+def _plain(field: str, value: object) -> str:
+    # The built-in conversions, so that no subclass (an enum, say) has a word in it.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__repr__(value)
+    if isinstance(value, date) and field == "db":
+        return date.isoformat(value)
+    raise ValueError
+
+
+def _is_digest(text: str) -> bool:
+    return _DIGEST.fullmatch(text) is not None

@@ -1,0 +1,61 @@
+"""Pieces of text handling that the platforms' rules share."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+#: White space and line ends of ECMAScript, whose ``trim`` and ``\s`` the platforms' own code uses.
+#: Python's set differs: it has the separators U+001C to U+001F and lacks U+FEFF.
+SPACES = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+
+#: Words that come and go in the names of places.
+_LITTLE_WORDS = frozenset({"and", "of", "the"})
+
+
+def without(text: str, unwanted: str) -> str:
+    """Return the text without any of the unwanted characters."""
+    return text.translate(str.maketrans("", "", unwanted))
+
+
+def digits(text: str) -> str:
+    """Return the ASCII digits of the text."""
+    return "".join(re.findall("[0-9]+", text))
+
+
+def latin(text: str) -> str:
+    """Return the letters a to z of the text, in lower case and without accents."""
+    return "".join(_words(text))
+
+
+def find(name: str, codes: Mapping[str, str]) -> str | None:
+    """Return the code of the place of this name, however it is spaced, accented or punctuated."""
+    return next((codes[key] for key in _keys(name) if key in codes), None)
+
+
+def codes_by_name(table: str) -> dict[str, str]:
+    """Return what :func:`find` looks in, from lines of ``CODE name / another name``."""
+    codes: dict[str, str] = {}
+    for line in table.strip().splitlines():
+        code, names = line.split(maxsplit=1)
+        for name in names.split(" / "):
+            codes.update(dict.fromkeys(_keys(name), code.lower()))
+    return codes
+
+
+def _keys(name: str) -> list[str]:
+    words = _words(name)
+    telling = [word for word in words if word not in _LITTLE_WORDS]
+    # Nothing is left of AND, the alpha-3 code of Andorra.
+    return ["".join(words), "".join(telling or words)]
+
+
+def _words(text: str) -> list[str]:
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(char for char in decomposed if not unicodedata.combining(char))
+    return re.findall("[a-z]+", text.lower())

@@ -1,0 +1,330 @@
+"""Settings from ``GP_*`` variables and ``.env``, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from gp_aiogram import (
+    Attribution,
+    ConfigurationError,
+    GramPixel,
+    MemoryStore,
+    Settings,
+    SQLiteStore,
+    Tracker,
+)
+from gp_aiogram.stores import from_url
+
+KEY = "key-5d41402abc4b"
+WORKSPACE = "0f8fad5b-d9cb-469f-a165-70867728950e"
+COMPLETE = {"GP_GRAMPIXEL__API_KEY": KEY, "GP_GRAMPIXEL__WORKSPACE_ID": WORKSPACE}
+
+Environment = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variables of whoever runs the tests, and a folder without ``.env``."""
+    for name in list(os.environ):
+        if name.upper().startswith("GP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    def environment(variables: dict[str, str] | None = None, **more: str) -> None:
+        for name, value in {**(variables or {}), **more}.items():
+            monkeypatch.setenv(name, value)
+
+    return environment
+
+
+def complaint() -> str:
+    """Return what is said about the environment, which must be wrong."""
+    with pytest.raises(ConfigurationError) as caught:
+        Tracker.from_settings()
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+# What is read
+
+
+def test_key_and_workspace_are_all_that_is_needed(environment):
+    environment(COMPLETE)
+    settings = Settings()
+    (destination,) = settings.destinations()
+    assert isinstance(destination, GramPixel)
+    assert destination.workspace_id == WORKSPACE
+    assert destination.base_url == "https://api.grampixel.com"
+    assert destination.ambiguous == "retry"
+    assert destination.name == "grampixel"
+    assert settings.attribution.build() == Attribution()
+    store = settings.build_store()
+    assert isinstance(store, SQLiteStore)
+    assert store.path == Path("gp.sqlite3")
+    assert repr(Tracker.from_settings()) == "Tracker(grampixel)"
+
+
+def test_reading_settings_and_building_a_tracker_touches_no_file(environment, tmp_path):
+    environment(COMPLETE)
+    Tracker.from_settings()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_setting_can_come_from_the_environment(environment):
+    environment(
+        COMPLETE,
+        GP_STORE="memory://",
+        GP_GRAMPIXEL__BASE_URL="http://127.0.0.1:8080/api/",
+        GP_GRAMPIXEL__AMBIGUOUS="hold",
+        GP_ATTRIBUTION__TOUCH="first",
+        GP_ATTRIBUTION__WINDOW_DAYS="0.5",
+        GP_ATTRIBUTION__PATTERN=r"ref_\d+",
+    )
+    settings = Settings()
+    (destination,) = settings.destinations()
+    assert isinstance(destination, GramPixel)
+    assert destination.base_url == "http://127.0.0.1:8080/api"
+    assert destination.ambiguous == "hold"
+    assert isinstance(settings.build_store(), MemoryStore)
+    assert settings.attribution.build() == Attribution(
+        touch="first",
+        window=timedelta(hours=12),
+        pattern=r"ref_\d+",
+    )
+    assert Tracker.from_settings().attribution == settings.attribution.build()
+
+
+def test_names_of_variables_may_be_written_in_small_letters(environment):
+    environment({name.lower(): value for name, value in COMPLETE.items()})
+    assert len(Settings().destinations()) == 1
+
+
+def test_a_group_of_settings_may_be_one_json_object(environment):
+    environment(
+        GP_GRAMPIXEL=f'{{"api_key": "{KEY}", "workspace_id": "{WORKSPACE}"}}',
+        GP_ATTRIBUTION='{"touch": "first"}',
+        GP_ATTRIBUTION__WINDOW_DAYS="7",
+    )
+    settings = Settings()
+    assert len(settings.destinations()) == 1
+    assert settings.attribution.build() == Attribution(touch="first", window=timedelta(days=7))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_settings_come_from_a_file_as_well(tmp_path, encoding):
+    lines = [
+        "GP_STORE=memory://",
+        *(f"{name}={value}" for name, value in COMPLETE.items()),
+        "# комментарий",
+        "BOT_TOKEN=42:TEST",
+        "UNRELATED='x'",
+    ]
+    (tmp_path / ".env").write_text("\n".join(lines), encoding=encoding)
+    settings = Settings()
+    assert len(settings.destinations()) == 1
+    assert isinstance(settings.build_store(), MemoryStore)
+
+
+def test_the_environment_wins_over_the_file_and_arguments_over_both(environment, tmp_path):
+    (tmp_path / ".env").write_text("GP_STORE=sqlite:///file.db\nGP_ATTRIBUTION__TOUCH=first\n")
+    assert Settings().store == "sqlite:///file.db"
+    environment(GP_STORE="sqlite:///environment.db")
+    assert Settings().store == "sqlite:///environment.db"
+    settings = Settings(store="memory://")
+    assert settings.store == "memory://"
+    assert settings.attribution.touch == "first"
+
+
+def test_settings_may_be_given_instead_of_read():
+    settings = Settings(
+        store="memory://",
+        grampixel={"api_key": KEY, "workspace_id": UUID(WORKSPACE)},
+        attribution={"touch": "first"},
+    )
+    tracker = Tracker.from_settings(settings)
+    assert repr(tracker) == "Tracker(grampixel)"
+    assert tracker.attribution.touch == "first"
+
+
+def test_variables_with_the_prefix_that_are_not_ours_are_left_alone(environment):
+    environment(COMPLETE, GP_EDITOR="vi", GP_FOO__BAR="1")
+    assert len(Settings().destinations()) == 1
+
+
+# What is wrong
+
+
+def test_without_a_destination_it_is_said_what_to_set():
+    said = complaint()
+    assert "no destination is configured" in said
+    assert "GP_GRAMPIXEL__API_KEY" in said
+    assert "GP_GRAMPIXEL__WORKSPACE_ID" in said
+
+
+def test_what_is_missing_is_named(environment):
+    environment(GP_GRAMPIXEL__API_KEY=KEY)
+    said = complaint()
+    assert "GP_GRAMPIXEL__WORKSPACE_ID: missing; expected a UUID such as" in said
+    assert "API_KEY" not in said
+
+
+def test_everything_wrong_is_named_at_once(environment):
+    environment(
+        GP_STORE="sqlit:///wrong",
+        GP_GRAMPIXEL__WORKSPACE_ID="wrong",
+        GP_GRAMPIXEL__BASE_URL="wrong",
+        GP_GRAMPIXEL__AMBIGUOUS="wrong",
+        GP_GRAMPIXEL__WORKSPACE="wrong",
+        GP_ATTRIBUTION__TOUCH="wrong",
+        GP_ATTRIBUTION__WINDOW_DAYS="wrong",
+        GP_ATTRIBUTION__PATTERN="wrong[",
+    )
+    said = complaint()
+    assert said.splitlines() == [
+        "these settings need attention:",
+        "  GP_STORE: malformed; expected a URL such as sqlite:///gp.sqlite3 or memory://",
+        "  GP_ATTRIBUTION__TOUCH: malformed; expected first or last",
+        (
+            "  GP_ATTRIBUTION__WINDOW_DAYS: malformed; "
+            "expected a positive number of days, at most 36500"
+        ),
+        "  GP_ATTRIBUTION__PATTERN: malformed; expected a regular expression",
+        (
+            "  GP_GRAMPIXEL__API_KEY: missing; "
+            "expected the API key of your GramPixel workspace, without white space"
+        ),
+        "  GP_GRAMPIXEL__WORKSPACE_ID: malformed; expected a UUID such as " + WORKSPACE,
+        "  GP_GRAMPIXEL__BASE_URL: malformed; expected an http or https URL",
+        "  GP_GRAMPIXEL__AMBIGUOUS: malformed; expected retry or hold",
+        "  GP_GRAMPIXEL__WORKSPACE: there is no such setting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "values"),
+    [
+        ("GP_GRAMPIXEL__API_KEY", ["", " ", "two words", "line\n", "ключ", "\x7f"]),
+        ("GP_GRAMPIXEL__WORKSPACE_ID", ["", "zzz", WORKSPACE[:-1], WORKSPACE + "0"]),
+        ("GP_GRAMPIXEL__BASE_URL", ["", "zzz.example", "ftp://zzz", "https://", "https://zzz "]),
+        ("GP_GRAMPIXEL__AMBIGUOUS", ["", "zzz", "HOLD"]),
+        ("GP_ATTRIBUTION__TOUCH", ["", "zzz", "both"]),
+        ("GP_ATTRIBUTION__WINDOW_DAYS", ["", "zzz", "0", "-1", "inf", "nan", "1e12", "1e-20"]),
+        ("GP_ATTRIBUTION__PATTERN", ["zzz(", "*"]),
+        ("GP_STORE", ["", "zzz", "zzz://", "sqlit:///zzz", "sqlite://zzz", "sqlite:///", "//["]),
+        ("GP_GRAMPIXEL", ["zzz", "[]", "5"]),
+        ("GP_ATTRIBUTION", ["[]", "5"]),
+    ],
+)
+def test_a_malformed_variable_is_named_with_what_it_should_be(environment, variable, values):
+    for value in values:
+        environment(COMPLETE)
+        environment({variable: value})
+        said = complaint()
+        assert f"  {variable}: malformed; expected " in said, repr(value)
+        assert len(said.splitlines()) == 2
+        assert "zzz" not in said
+
+
+def test_a_group_that_is_no_json_is_named(environment):
+    environment(COMPLETE, GP_ATTRIBUTION="touch=first, zzz")
+    said = complaint()
+    assert "attribution" in said
+    assert "JSON object" in said
+    assert "zzz" not in said
+
+
+def test_a_misspelt_setting_of_a_group_is_named(environment):
+    environment(COMPLETE, GP_GRAMPIXEL__APIKEY=KEY, GP_ATTRIBUTION__WINDOW="30")
+    said = complaint()
+    assert "  GP_GRAMPIXEL__APIKEY: there is no such setting" in said
+    assert "  GP_ATTRIBUTION__WINDOW: there is no such setting" in said
+
+
+def test_a_wrong_setting_in_the_file_is_named_as_well(tmp_path):
+    (tmp_path / ".env").write_text(f"GP_GRAMPIXEL__API_KEY={KEY}\nGP_STORE=zzz\n")
+    said = complaint()
+    assert "GP_GRAMPIXEL__WORKSPACE_ID: missing" in said
+    assert "GP_STORE: malformed" in said
+
+
+def test_a_wrong_argument_is_named_like_its_variable():
+    with pytest.raises(ConfigurationError, match="GP_ATTRIBUTION__TOUCH: malformed"):
+        Settings(attribution={"touch": "best"})
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GP_GRAMPIXEL__WORKSPACE_ID": KEY},  # in the wrong place
+        {"GP_GRAMPIXEL__API_KEY": f"{KEY} {KEY}", "GP_GRAMPIXEL__WORKSPACE_ID": WORKSPACE},
+        {**COMPLETE, "GP_GRAMPIXEL__BASE_URL": f"https://user:{KEY}@gp.example"},
+        {**COMPLETE, "GP_STORE": f"postgresql://user:{KEY}@db/gp"},
+        {**COMPLETE, "GP_GRAMPIXEL__KEY": KEY},
+        {"GP_GRAMPIXEL": f'{{"api_key": "{KEY}"'},
+        {"GP_GRAMPIXEL": f'{{"api_key": "{KEY}", "workspace_id": "{KEY}"}}'},
+        {**COMPLETE, "GP_ATTRIBUTION": KEY},
+    ],
+)
+def test_no_complaint_shows_a_secret(environment, variables):
+    environment(variables)
+    assert KEY not in complaint()
+
+
+def test_settings_do_not_show_the_key(environment):
+    environment(COMPLETE)
+    settings = Settings()
+    shown = f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert WORKSPACE in shown
+    assert KEY not in shown
+
+
+# Stores by URL
+
+
+def test_a_store_in_memory_has_the_url_memory():
+    assert isinstance(from_url("memory://"), MemoryStore)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///gp.sqlite3", "gp.sqlite3"),
+        ("sqlite:///data/gp.sqlite3", "data/gp.sqlite3"),
+        ("sqlite:////var/lib/bot/gp.sqlite3", "/var/lib/bot/gp.sqlite3"),
+        ("sqlite:///two%20words.db", "two words.db"),
+        ("SQLite:///gp.sqlite3", "gp.sqlite3"),
+    ],
+)
+def test_a_sqlite_url_has_three_slashes_before_a_relative_path_and_four_before_an_absolute(
+    url, path
+):
+    store = from_url(url)
+    assert isinstance(store, SQLiteStore)
+    assert store.path == Path(path)
+
+
+@pytest.mark.parametrize("url", ["sqlite:", "sqlite://", "sqlite:///", "sqlite://gp.sqlite3"])
+def test_a_sqlite_url_without_a_path_is_refused_with_an_example(url):
+    with pytest.raises(ConfigurationError, match=r"looks like 'sqlite:///gp\.sqlite3'"):
+        from_url(url)
+
+
+@pytest.mark.parametrize("url", ["", "gp.sqlite3", "sqlit:///gp.db", "sqlite3:///gp.db", "//gp"])
+def test_an_unknown_scheme_is_refused_with_the_known_ones(url):
+    with pytest.raises(ConfigurationError, match=r"starts with one of .*sqlite://"):
+        from_url(url)
+
+
+def test_a_refused_url_does_not_show_its_password():
+    with pytest.raises(ConfigurationError) as caught:
+        from_url("mysql://user:secret@db/gp")
+    assert "secret" not in str(caught.value)
