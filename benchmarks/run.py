@@ -13,7 +13,7 @@ from pathlib import Path
 # The checkout that this file is part of, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import accepting, dispatching, tracking  # noqa: E402
+from benchmarks import accepting, dispatching, tracking
 
 PARTS = {
     "middlewares": dispatching.run,

@@ -2,6 +2,7 @@
 
 from gp_aiogram._version import __version__
 from gp_aiogram.attribution import Attribution, Session
+from gp_aiogram.click import Click
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.destinations.grampixel import GramPixel
 from gp_aiogram.errors import (
@@ -29,6 +30,7 @@ from gp_aiogram.user_tracker import UserTracker
 
 __all__ = [
     "Attribution",
+    "Click",
     "ConfigurationError",
     "Delivery",
     "DeliveryError",

@@ -18,6 +18,9 @@ SOURCES: frozenset[str] = frozenset(get_args(Source))
 #: What the value of a GramPixel deep link looks like (``t.me/your_bot?start=gp_a1b2c3``).
 SESSION_PATTERN = r"gp_[A-Za-z0-9_-]+"
 
+#: A longer window would reach back beyond the calendar.
+LONGEST_WINDOW = timedelta(days=36_500)
+
 #: Telegram's own rule for the ``start`` parameter: https://core.telegram.org/bots/features#deep-linking
 _DEEP_LINK_VALUE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -48,7 +51,8 @@ class Attribution:
 
     :param touch: ``"last"`` or ``"first"`` touch within the window.
     :param window: a touch older than this at the time of the event does not count.
-        30 days is GramPixel's own default (help page "How Conversion Attribution Works").
+        30 days is GramPixel's own default (help page "How Conversion Attribution Works");
+        at most 36500 days.
     :param pattern: regular expression that the whole payload must match.
     :param parse: turns a payload that matched into its session id, for composite payloads such as
         ``gp_a1b2c3__ref42``; None from it means that this payload holds no session.
@@ -66,8 +70,11 @@ class Attribution:
             msg = f"Attribution(touch=...) must be 'first' or 'last', not {self.touch!r}"
             raise ConfigurationError(msg)
         window: object = self.window
-        if not isinstance(window, timedelta) or window <= timedelta(0):
-            msg = f"Attribution(window=...) must be a positive timedelta, not {window!r}"
+        if not isinstance(window, timedelta) or not timedelta(0) < window <= LONGEST_WINDOW:
+            msg = (
+                "Attribution(window=...) must be a positive timedelta of at most "
+                f"{LONGEST_WINDOW.days} days, not {window!r}"
+            )
             raise ConfigurationError(msg)
         try:
             compiled = re.compile(self.pattern)

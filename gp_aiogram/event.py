@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
+from gp_aiogram.click import Click
 from gp_aiogram.clock import from_ms
 from gp_aiogram.errors import EventError, shown
 from gp_aiogram.money import DEFAULT_CURRENCY, amount, currency_code
@@ -23,6 +24,9 @@ STANDARD_NAMES = frozenset(
 #: Events that are worthless to an ad platform without their amount (same document: "Required for
 #: FTD, DEP, Purchase events for ROAS tracking").
 VALUED_NAMES = frozenset({"FTD", "DEP", "Purchase"})
+
+#: What is known of a user: platform -> field -> value.
+Traits = Mapping[str, Mapping[str, str]]
 
 MAX_NAME_LENGTH = 100
 MAX_ID_LENGTH = 128
@@ -45,6 +49,10 @@ class Event:
     :param value: units of the currency, never minor units; None when the event has no amount.
     :param currency: ISO 4217 code; None when the event has no amount.
     :param user_data: what else the caller wants to send; JSON values only.
+    :param click: what the landing page saw; None when nothing was registered for the session.
+    :param traits: what is known of the user, by platform and field, normalised and hashed as that
+        platform wants it.
+    :param bot_username: of the bot, without ``@``; None when unknown.
     """
 
     event_id: str
@@ -56,6 +64,9 @@ class Event:
     value: Decimal | None = None
     currency: str | None = None
     user_data: Mapping[str, Any] = field(default_factory=dict)
+    click: Click | None = None
+    traits: Traits = field(default_factory=dict)
+    bot_username: str | None = None
 
     def to_json(self) -> str:
         """Serialise for a store; :meth:`from_json` reads it back."""
@@ -70,13 +81,19 @@ class Event:
             "currency": self.currency,
             "user_data": self.user_data,
         }
+        if self.click is not None:
+            fields["click"] = self.click.to_dict()
+        if self.traits:
+            fields["traits"] = self.traits
+        if self.bot_username is not None:
+            fields["bot_username"] = self.bot_username
         return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Event:
         """Read what :meth:`to_json` wrote."""
         fields = json.loads(text)
-        value = fields["value"]
+        value, click = fields["value"], fields.get("click")
         return cls(
             event_id=fields["event_id"],
             name=fields["name"],
@@ -87,6 +104,9 @@ class Event:
             value=None if value is None else Decimal(value),
             currency=fields["currency"],
             user_data=fields["user_data"],
+            click=None if click is None else Click.from_dict(click),
+            traits=fields.get("traits", {}),
+            bot_username=fields.get("bot_username"),
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
 
 from iso4217 import Currency
 
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import ConfigurationError, EventError, shown
 
 DEFAULT_CURRENCY = "USD"
 
@@ -15,6 +16,18 @@ DEFAULT_CURRENCY = "USD"
 MAX_AMOUNT = Decimal(10) ** 12
 
 TELEGRAM_STARS = "XTR"
+
+#: What TikTok takes (Events API 2.0, "Report App, Web, Offline, or CRM Events": ``currency``).
+_TIKTOK = """
+AED ARS AUD BDT BHD BIF BOB BRL CAD CHF CLP CNY COP CRC CZK DKK DZD EGP EUR GBP GTQ HKD HNL HUF
+IDR ILS INR ISK JPY KES KHR KRW KWD KZT MAD MOP MXN MYR NGN NIO NOK NZD OMR PEN PHP PKR PLN PYG
+QAR RON RUB SAR SEK SGD THB TRY TWD UAH USD VES VND ZAR
+"""
+
+TIKTOK_CURRENCIES = frozenset(_TIKTOK.split())
+
+#: What one unit of a currency is in another: ``{"GEL": ("USD", Decimal("0.37"))}``.
+Rates = Mapping[str, tuple[str, Decimal]]
 
 #: Our own, so that a bot that changes the global decimal context changes no amount.
 _CONTEXT = Context(prec=28, rounding=ROUND_HALF_UP)
@@ -41,6 +54,10 @@ def amount(value: object, currency: str) -> Decimal:
     :param currency: a code that :func:`currency_code` returned.
     :raises EventError: when the value is no amount: not a number, negative, infinite or absurd.
     """
+    return _rounded(_number(value, currency), currency)
+
+
+def _number(value: object, currency: str) -> Decimal:
     number = _decimal(value)
     if not number.is_finite():
         msg = f"value must be a finite number, not {number}"
@@ -51,7 +68,99 @@ def amount(value: object, currency: str) -> Decimal:
     if number > MAX_AMOUNT:
         msg = f"value must be at most {MAX_AMOUNT:,} {currency}, got {number:.3e}"
         raise EventError(msg)
+    return number
+
+
+def _rounded(number: Decimal, currency: str) -> Decimal:
     return number.quantize(Decimal((0, (1,), -_exponent(currency))), context=_CONTEXT)
+
+
+def json_number(value: Decimal) -> int | float:
+    """Return an amount as JSON writes numbers: the last step, and the only float."""
+    exponent = value.as_tuple().exponent
+    return float(value) if isinstance(exponent, int) and exponent < 0 else int(value)
+
+
+class Exchange:
+    """Which currencies an ad platform takes, and what becomes of the others.
+
+    :param owner: the destination, for messages, e.g. ``TikTokEvents``.
+    :param rates: what to convert, to which currency, and at which rate. A currency with a rate is
+        always converted; one that the platform does not take needs a rate.
+    :param taken: ISO 4217 codes; None for all of them.
+    :raises ConfigurationError: when a rate cannot work.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        rates: Rates | None = None,
+        taken: frozenset[str] | None = None,
+    ) -> None:
+        self._owner = owner
+        self._taken = taken
+        self._rates = dict(self._checked(rate) for rate in _items(owner, rates))
+
+    def convert(self, value: object, currency: str | None) -> tuple[Decimal, str]:
+        """Return the amount as the platform takes it, with no more places than the currency has.
+
+        :param value: units of the currency.
+        :param currency: None means :data:`DEFAULT_CURRENCY`, as everywhere.
+        :raises EventError: when the currency is neither taken nor convertible, or it is no amount.
+        """
+        code = str(currency or DEFAULT_CURRENCY).strip().upper()
+        if code in self._rates:
+            target, rate = self._rates[code]
+            return amount(_CONTEXT.multiply(_number(value, code), rate), target), target
+        if not self._takes(code):
+            msg = (
+                f"{code} is no currency that the platform takes: set what one unit is worth, "
+                f"{self._owner}(rates={{'{code}': ('USD', Decimal(...))}})"
+            )
+            raise EventError(msg)
+        return amount(value, code), code
+
+    def _takes(self, code: str) -> bool:
+        if self._taken is not None:
+            return code in self._taken
+        try:
+            _exponent(code)
+        except EventError:
+            return False
+        return True
+
+    def _checked(self, item: tuple[object, object]) -> tuple[str, tuple[str, Decimal]]:
+        code, pair = item
+        target, number = _target_and_rate(pair)
+        named = isinstance(code, str) and code.strip()
+        sane = number.is_finite() and 0 < number <= MAX_AMOUNT
+        if not named or not sane or not self._takes(target):
+            msg = (
+                f"{self._owner}(rates=...) must say what one unit of a currency is worth in one "
+                f"that the platform takes, such as {{'GEL': ('USD', Decimal('0.37'))}}, "
+                f"not {shown(code)}: {shown(pair)}"
+            )
+            raise ConfigurationError(msg)
+        return str(code).strip().upper(), (target, number)
+
+
+def _target_and_rate(pair: object) -> tuple[str, Decimal]:
+    """Read a rate; what is none has no currency."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != len(("currency", "rate")):
+        return "", Decimal(0)
+    try:
+        return str(pair[0]).strip().upper(), _decimal(pair[1])
+    except EventError:
+        return "", Decimal(0)
+
+
+def _items(owner: str, rates: object) -> list[tuple[object, object]]:
+    if rates is None:
+        return []
+    if not isinstance(rates, Mapping):
+        msg = f"{owner}(rates=...) must be a mapping such as {{'GEL': ('USD', Decimal('0.37'))}}"
+        raise ConfigurationError(msg)
+    return list(rates.items())
 
 
 def _decimal(value: object) -> Decimal:

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from gp_aiogram.attribution import SESSION_PATTERN, Attribution, Touch
+from gp_aiogram.attribution import LONGEST_WINDOW, SESSION_PATTERN, Attribution, Touch
 from gp_aiogram.destinations.base import Ambiguous, Destination
 from gp_aiogram.destinations.grampixel import GramPixel
 from gp_aiogram.destinations.http import checked_secret, checked_url
@@ -75,8 +75,8 @@ class AttributionSettings(BaseModel):
     window_days: _Days = Field(
         default=30,
         gt=0,
-        le=36_500,
-        description="a positive number of days, at most 36500",
+        le=LONGEST_WINDOW.days,
+        description=f"a positive number of days, at most {LONGEST_WINDOW.days}",
     )
     pattern: _Pattern = Field(default=SESSION_PATTERN, description="a regular expression")
 

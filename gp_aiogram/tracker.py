@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing_extensions import Self
 
 from gp_aiogram import rules
 from gp_aiogram.attribution import SOURCES, Attribution, Session, Source
+from gp_aiogram.click import Click
 from gp_aiogram.courier import Courier
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError, EventError, shown
@@ -27,8 +29,18 @@ from gp_aiogram.event import (
 )
 from gp_aiogram.pacing import PacerState
 from gp_aiogram.settings import Settings
-from gp_aiogram.stores.base import Delivery, SessionStore, SplitStore, State, Store
+from gp_aiogram.stores.base import (
+    Delivery,
+    Outbox,
+    Profile,
+    ProfileStore,
+    SessionStore,
+    SplitStore,
+    State,
+    Store,
+)
 from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.traits import from_contact, from_user, prepared
 
 if TYPE_CHECKING:
     from aiogram import Dispatcher
@@ -37,6 +49,9 @@ logger = logging.getLogger("gp_aiogram")
 
 DEFAULT_STORE = "gp.sqlite3"
 DEFAULT_ATTRIBUTION = Attribution()
+
+#: Random bytes in a session id; 22 characters of it go into the 64 of a deep link.
+_SESSION_ENTROPY = 16
 
 #: Seconds that the store gets to close.
 _STORE_CLOSING = 5.0
@@ -63,7 +78,8 @@ class Stats:
 
     :param counts: touches ``captured``, events ``tracked``, ``duplicates`` that changed nothing,
         and what went wrong and was logged: ``capture_errors``, ``session_errors`` (a session
-        could not be read), ``rule_errors`` (a decorator's argument).
+        could not be read), ``profile_errors`` (traits and click could not), ``rule_errors`` (a
+        decorator's argument).
     :param destinations: by name.
     """
 
@@ -95,11 +111,13 @@ class Tracker:
         whole = _whole_store(store)
         self.attribution = attribution
         self.counts: Counter[str] = Counter()
-        #: Bots whose updates came through here; the only one stands in where none is named.
-        self.bots: set[int] = set()
+        #: Bots whose updates came through here, with their usernames as far as aiogram has
+        #: learned them. The only one stands in where none is named.
+        self.bots: dict[int, str | None] = {}
         #: Whether something emits what ``@track`` marks; set by the middleware that does.
         self.emits = False
         self._sessions = whole.sessions
+        self._profiles = whole.profiles
         self._outbox = whole.outbox
         self._courier = Courier(destinations, self._outbox)
         self._warned = False
@@ -132,8 +150,8 @@ class Tracker:
 
         :raises StoreError: when the store cannot be used.
         """
-        await self._sessions.open()
-        await self._outbox.open()
+        for part in self._parts():
+            await part.open()
         self._courier.start()
         if not self.emits and (marked := rules.marked_handlers()):
             logger.warning(
@@ -149,9 +167,7 @@ class Tracker:
         :param grace: seconds to let requests that are under way finish.
         """
         await self._courier.stop(grace)
-        # A store that is both parts closes once.
-        parts = {id(part): part for part in (self._outbox, self._sessions)}
-        closing = [asyncio.ensure_future(part.close()) for part in parts.values()]
+        closing = [asyncio.ensure_future(part.close()) for part in self._parts()]
         _, unfinished = await asyncio.wait(closing, timeout=_STORE_CLOSING)
         for task in unfinished:
             task.cancel()
@@ -220,7 +236,15 @@ class Tracker:
             bot_id = await self._bot_of(telegram_id)
         if session_id is None:
             session_id = await self._session_id(telegram_id, bot_id, event_time)
-        event = replace(event, bot_id=bot_id, session_id=session_id)
+        profile = await self._profile(telegram_id, session_id)
+        event = replace(
+            event,
+            bot_id=bot_id,
+            session_id=session_id,
+            click=profile.click,
+            traits=profile.traits,
+            bot_username=self.bots.get(bot_id) if bot_id is not None else None,
+        )
         accepted = await self._outbox.accept(event, destinations, once=_once_key(once, event))
         if not accepted:
             self.counts["duplicates"] += 1
@@ -261,6 +285,49 @@ class Tracker:
         await self._sessions.add_session(session)
         self.counts["captured"] += 1
         return session
+
+    async def register_click(self, click: Click, session_id: str | None = None) -> str:
+        """Keep what a landing page saw of a click; put the result into ``?start=``.
+
+        :param session_id: made anew, and impossible to guess, when None.
+        :raises EventError: when no deep link can carry the session id, or a click has it already.
+        :raises StoreError: when the store failed.
+        """
+        if session_id is None:
+            session_id = f"gp_{secrets.token_urlsafe(_SESSION_ENTROPY)}"
+        if self.attribution.session_id(session_id) is None:
+            msg = f"no deep link of this bot can carry the session id {shown(session_id)}"
+            raise EventError(msg)
+        if not await self._profiles.add_click(session_id, click.with_fbc()):
+            msg = f"there is a click with the session id {shown(session_id)} already"
+            raise EventError(msg)
+        return session_id
+
+    async def identify(
+        self,
+        telegram_id: int,
+        *,
+        user: object = None,
+        contact: object = None,
+        **traits: object,
+    ) -> None:
+        """Keep what is known of a user, for the platforms to find him by.
+
+        Everything is normalised and hashed, as each platform wants it, before it is stored. A
+        value that cannot be used is left out.
+
+        :param user: Telegram's own ``User``, if its names and language shall be used.
+        :param contact: a ``Contact`` that the user has shared of himself; somebody else's is
+            left out.
+        :param traits: ``email``, ``phone`` (with country code), ``first_name``, ``last_name``,
+            ``gender``, ``birthday``, ``city``, ``state``, ``zip_code``, ``country``,
+            ``external_id``, ``lead_id``.
+        :raises EventError: when a trait has another name.
+        :raises StoreError: when the store failed.
+        """
+        checked_telegram_id(telegram_id)
+        known = {**from_user(user), **from_contact(contact, telegram_id), **traits}
+        await self._profiles.add_traits(telegram_id, prepared(known))
 
     async def session(self, telegram_id: int, bot_id: int | None = None) -> Session | None:
         """Return the session that counts for a user now, by the attribution policy.
@@ -325,6 +392,11 @@ class Tracker:
         self._courier.wake(self._courier.lanes)
         return replayed
 
+    def _parts(self) -> list[SessionStore | ProfileStore | Outbox]:
+        """The store's parts; one that is several at once is here once."""
+        parts = (self._outbox, self._profiles, self._sessions)
+        return list({id(part): part for part in parts}.values())
+
     def _now(self) -> datetime:
         return utc_from_timestamp(self._outbox.clock.time())
 
@@ -368,6 +440,14 @@ class Tracker:
             return None
         return session.session_id if session is not None else None
 
+    async def _profile(self, telegram_id: int, session_id: str | None) -> Profile:
+        try:
+            return await self._profiles.profile(telegram_id, session_id)
+        except Exception:
+            logger.exception("what is known of user %d could not be read", telegram_id)
+            self.counts["profile_errors"] += 1
+            return Profile()
+
     async def _find_session(
         self,
         telegram_id: int,
@@ -394,7 +474,7 @@ def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | Spl
     if isinstance(store, (Store, SplitStore)):
         return store
     if isinstance(store, SessionStore):
-        return SplitStore(store, SQLiteStore(DEFAULT_STORE))
+        return SplitStore.of(store, SQLiteStore(DEFAULT_STORE))
     msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {shown(store)}"
     raise ConfigurationError(msg)
 

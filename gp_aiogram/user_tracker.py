@@ -70,6 +70,16 @@ class UserTracker:
         """Do without the session, because the store failed."""
         self._loaded = True
 
+    async def identify(
+        self,
+        *,
+        user: object = None,
+        contact: object = None,
+        **traits: object,
+    ) -> None:
+        """Keep what is known of this user; see :meth:`Tracker.identify`."""
+        await self._tracker.identify(self.telegram_id, user=user, contact=contact, **traits)
+
     async def track(
         self,
         name: str,

@@ -142,7 +142,7 @@ async def breathe() -> None:
 
 async def drain(tracker: Tracker) -> None:
     async with tracker:
-        assert await tracker.flush(60)
+        assert await tracker.flush(50)
 
 
 def be_born(life: Life, bot: Bot, acks: int) -> None:

@@ -17,8 +17,8 @@ PACKAGE = Path(gp_aiogram.__file__).parent
 #: From the ground up: a part may use the parts below its own line, and no others.
 LAYERS = (
     ("_version", "errors", "clock"),
-    ("money", "identity"),
-    ("attribution", "event"),
+    ("money", "identity", "click"),
+    ("attribution", "event", "traits", "catalogue"),
     ("stores", "destinations", "pacing"),
     ("lane",),
     ("courier", "settings", "rules"),

@@ -136,10 +136,21 @@ def test_the_touch_is_the_first_or_the_last(touch):
         Attribution(touch=touch)
 
 
-@pytest.mark.parametrize("window", [timedelta(0), timedelta(days=-1), 30, 30.0, None, "30 days"])
-def test_the_window_is_a_positive_timedelta(window):
+@pytest.mark.parametrize(
+    "window",
+    [
+        *(timedelta(0), timedelta(days=-1), timedelta(days=36_501), timedelta.max),
+        *(30, 30.0, None, "30 days"),
+    ],
+)
+def test_the_window_is_a_positive_timedelta_of_a_hundred_years_at_most(window):
     with pytest.raises(ConfigurationError, match=r"window=.*must be a positive timedelta"):
         Attribution(window=window)
+
+
+@pytest.mark.parametrize("window", [timedelta(microseconds=1), timedelta(days=36_500)])
+def test_the_window_may_be_short_or_long(window):
+    assert Attribution(window=window).window == window
 
 
 @pytest.mark.parametrize("pattern", ["[", "(", "*", None, 42, b"gp_.+", re.compile(b"gp_.+")])

@@ -196,6 +196,14 @@ def test_failures_on_the_way_back_open_the_breaker_like_any_others(pacer, clock)
     assert pacer.allowance(MOST) == 1
 
 
+@pytest.mark.parametrize("stop", [fail, lambda pacer: pacer.refused("HTTP 401")])
+def test_a_success_of_a_request_under_way_proves_that_the_destination_is_back(pacer, stop):
+    stop(pacer)
+    assert pacer.allowance(MOST) == 0
+    pacer.succeeded()
+    assert (pacer.state, pacer.wait, pacer.allowance(MOST)) == ("open", 0, 10)
+
+
 def test_setting_the_wall_clock_neither_ends_nor_lengthens_a_wait(pacer, clock):
     fail(pacer)
     clock.jump(86_400)

@@ -131,9 +131,11 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # What is done to both
 
-    @initialize()
-    def open(self):
+    @initialize(event_ids=st.sets(event_ids, min_size=4))
+    def open(self, event_ids):
         self.run(self.store.open())
+        for event_id in sorted(event_ids):
+            self.accept(event_id, None, DESTINATIONS, user=1, bot=None)
 
     @rule(
         event_id=event_ids,

@@ -158,9 +158,9 @@ async def test_the_event_is_on_disk_when_track_returns(tmp_path: Path) -> None:
 async def test_the_bot_is_found_by_a_touch_then_by_an_event_then_because_it_is_the_only(
     tracker: Tracker,
 ) -> None:
-    tracker.bots.add(40)
+    tracker.bots[40] = None
     assert (await tracker.track("A", telegram_id=7)).bot_id == 40
-    tracker.bots.add(41)
+    tracker.bots[41] = None
     assert (await tracker.track("A", telegram_id=7)).bot_id == 40
     assert (await tracker.track("A", telegram_id=8)).bot_id is None
     await tracker.track("A", telegram_id=8, bot_id=43)
@@ -275,7 +275,7 @@ async def test_a_session_store_alone_keeps_the_default_outbox(
 
 
 async def test_sessions_and_outbox_may_be_given_apart(recorder: Recorder) -> None:
-    store = SplitStore(OwnSessions(), MemoryStore())
+    store = SplitStore.of(OwnSessions(), MemoryStore())
     async with Tracker([recorder], store=store) as tracker:
         await tracker.capture(7, "gp_a", bot_id=42)
         assert (await tracker.track("REG", telegram_id=7)).session_id == "gp_a"

@@ -11,7 +11,7 @@ from aiogram import BaseMiddleware, Bot
 from aiogram.enums import ChatType
 from aiogram.types import Message, TelegramObject, Update
 
-from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
+from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker, username_of
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram.capture")
@@ -73,7 +73,5 @@ def _is_for(bot: Bot, mention: str | None) -> bool:
     Only a name that aiogram has learned already is compared: asking Telegram would make the
     update wait for the network. Without one the update is taken as it is, meant for its receiver.
     """
-    me = getattr(bot, "_me", None)
-    if mention is None or me is None or me.username is None:
-        return True
-    return bool(mention.lower() == me.username.lower())
+    username = username_of(bot)
+    return mention is None or username is None or mention.lower() == username.lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from aiogram import Bot
 from aiogram.types import Update, User
 
 from gp_aiogram.tracker import Tracker
@@ -25,9 +26,16 @@ def user_tracker(tracker: Tracker, update: Update, data: dict[str, Any]) -> User
         user = update.chat_member.new_chat_member.user
     if user is None:
         return None
-    bot_id = data["bot"].id
-    tracker.bots.add(bot_id)
+    bot_id: int = data["bot"].id
+    if tracker.bots.get(bot_id) is None:
+        tracker.bots[bot_id] = username_of(data["bot"])
     return UserTracker(tracker, user.id, bot_id, update.update_id)
+
+
+def username_of(bot: Bot) -> str | None:
+    """Return a bot's username without asking Telegram; None while aiogram has not learned it."""
+    me: User | None = getattr(bot, "_me", None)
+    return None if me is None else me.username
 
 
 def time_of(event: object) -> datetime | None:

@@ -22,6 +22,7 @@ from gp_aiogram._version import __version__
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import (
     ConfigurationError,
+    DeliveryError,
     Refused,
     Rejected,
     Throttled,
@@ -110,7 +111,7 @@ class HTTPDestination(Destination):
         if response.is_success:
             return
         reason = self._reason(f"HTTP {status}: {response.text}")
-        retry_after = _retry_after(response)
+        retry_after = retry_after_header(response)
         if status == HTTPStatus.TOO_MANY_REQUESTS or (
             status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
         ):
@@ -125,6 +126,12 @@ class HTTPDestination(Destination):
             handled = status not in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.REQUEST_TIMEOUT)
             raise Unreachable(reason, ambiguous=handled)
         raise Rejected(reason)
+
+    def cleaned(self, error: DeliveryError) -> DeliveryError:
+        """Take the secrets out of an error that was made from an answer."""
+        error.reason = self._reason(error.reason)
+        error.args = (error.reason,)
+        return error
 
     def _new_client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -188,7 +195,16 @@ def _described(error: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def json_object(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object that was answered; an empty one when it is none."""
+    try:
+        answer = response.json()
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def retry_after_header(response: httpx.Response) -> float | None:
     """Seconds to wait by the Retry-After header (RFC 9110, 10.2.3); None without a usable one."""
     value = response.headers.get("retry-after", "").strip()
     if value.isdecimal():

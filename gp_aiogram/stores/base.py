@@ -1,8 +1,9 @@
 """The contract between gp_aiogram and whatever remembers for it.
 
-Two small parts, so that one can be replaced without the other: a :class:`SessionStore` knows the
-touches of users, an :class:`Outbox` keeps events until every destination has settled them.
-A :class:`Store` is both. ``gp_aiogram.testing.StoreContract`` tests an implementation.
+Three small parts, so that one can be replaced without the others: a :class:`SessionStore` knows
+the touches of users, a :class:`ProfileStore` what else is known of users and clicks, an
+:class:`Outbox` keeps events until every destination has settled them. A :class:`Store` is all
+three. ``gp_aiogram.testing.StoreContract`` tests an implementation.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from gp_aiogram.attribution import Session
+from gp_aiogram.click import Click
 from gp_aiogram.clock import Clock
-from gp_aiogram.event import Event
+from gp_aiogram.event import Event, Traits
 
 State = Literal["pending", "delivered", "skipped", "dead"]
 
@@ -97,6 +99,42 @@ class SessionStore(ABC):
         :param since: not older than this.
         :param until: not younger than this.
         """
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is known of a user and of the click that brought him.
+
+    :param click: None when nothing was registered for the session.
+    """
+
+    click: Click | None = None
+    traits: Traits = field(default_factory=dict)
+
+
+class ProfileStore(ABC):
+    """Remembers clicks by session id, and traits by user."""
+
+    async def open(self) -> None:  # noqa: B027 - optional
+        """Get ready; called before use, and harmless when already open."""
+
+    async def close(self) -> None:  # noqa: B027 - optional
+        """Let go of files and connections. Use after closing opens again."""
+
+    @abstractmethod
+    async def add_click(self, session_id: str, click: Click) -> bool:
+        """Keep what a landing page saw.
+
+        :return: False when the session id has a click already: nothing was changed.
+        """
+
+    @abstractmethod
+    async def add_traits(self, telegram_id: int, traits: Traits) -> None:
+        """Keep traits of a user; a field that is known already is overwritten."""
+
+    @abstractmethod
+    async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
+        """Return everything known of a user, and the click of his session."""
 
 
 class Outbox(ABC):
@@ -186,12 +224,17 @@ class Outbox(ABC):
         """Return the bot of the user's newest event that names one."""
 
 
-class Store(SessionStore, Outbox):
-    """Both parts in one place."""
+class Store(SessionStore, ProfileStore, Outbox):
+    """All parts in one place."""
 
     @property
     def sessions(self) -> SessionStore:
         """The part that knows touches."""
+        return self
+
+    @property
+    def profiles(self) -> ProfileStore:
+        """The part that knows clicks and traits."""
         return self
 
     @property
@@ -202,11 +245,18 @@ class Store(SessionStore, Outbox):
 
 @dataclass(frozen=True)
 class SplitStore:
-    """Two stores used as one: sessions in the bot's own database, say, and the default outbox.
+    """Several stores used as one: sessions in the bot's own database, say, and a default outbox.
 
     :param sessions: knows touches.
     :param outbox: keeps events.
+    :param profiles: knows clicks and traits.
     """
 
     sessions: SessionStore
     outbox: Outbox
+    profiles: ProfileStore
+
+    @classmethod
+    def of(cls, sessions: SessionStore, rest: Store) -> SplitStore:
+        """Take the sessions of one store and everything else of another."""
+        return cls(sessions, rest, rest)

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from gp_aiogram.attribution import Session
+from gp_aiogram.click import Click
 from gp_aiogram.clock import Clock, SystemClock, from_ms
-from gp_aiogram.event import Event
-from gp_aiogram.stores.base import MAX_DELAY, Delivery, Settlement, State, Store
+from gp_aiogram.event import Event, Traits
+from gp_aiogram.stores.base import MAX_DELAY, Delivery, Profile, Settlement, State, Store
 from gp_aiogram.stores.leases import Leases
 
 
@@ -57,6 +58,8 @@ class MemoryStore(Store):
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
         self._touches: dict[int, list[Session]] = defaultdict(list)
+        self._clicks: dict[str, Click] = {}
+        self._traits: dict[int, dict[str, Mapping[str, str]]] = defaultdict(dict)
         self._events: dict[str, list[_Row]] = {}
         self._bots: dict[int, int] = {}
         self._once: set[str] = set()
@@ -89,6 +92,26 @@ class MemoryStore(Store):
                 continue
             return touch
         return None
+
+    async def add_click(self, session_id: str, click: Click) -> bool:
+        """Keep what a landing page saw."""
+        if session_id in self._clicks:
+            return False
+        self._clicks[session_id] = click
+        return True
+
+    async def add_traits(self, telegram_id: int, traits: Traits) -> None:
+        """Keep traits of a user."""
+        known = self._traits[telegram_id]
+        for platform, fields in traits.items():
+            if fields:
+                known[platform] = {**known.get(platform, {}), **fields}
+
+    async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
+        """Return everything known of a user, and the click of his session."""
+        click = None if session_id is None else self._clicks.get(session_id)
+        traits = self._traits.get(telegram_id, {})
+        return Profile(click, {platform: dict(fields) for platform, fields in traits.items()})
 
     async def accept(
         self,

@@ -28,6 +28,9 @@ _PRAGMAS = """
     PRAGMA journal_size_limit = 67108864;
 """
 
+#: SQLite before 3.32 takes no more parameters in one statement.
+MAX_PARAMETERS = 900
+
 #: Seconds for a thread that has nothing left to do.
 _THREAD_ENDING = 1.0
 
@@ -195,3 +198,19 @@ async def _read(
     queries: Sequence[tuple[str, Any]],
 ) -> list[list[Any]]:
     return [list(await connection.execute_fetchall(*query)) for query in queries]
+
+
+async def existing(
+    connection: aiosqlite.Connection,
+    table: str,
+    column: str,
+    values: Sequence[str],
+) -> set[str | None]:
+    """Return those of the values that the column holds already."""
+    found: set[str | None] = set()
+    for start in range(0, len(values), MAX_PARAMETERS):
+        chunk = values[start : start + MAX_PARAMETERS]
+        marks = ",".join("?" * len(chunk))
+        query = f"SELECT {column} FROM {table} WHERE {column} IN ({marks})"
+        found.update(row[0] for row in await connection.execute_fetchall(query, chunk))
+    return found

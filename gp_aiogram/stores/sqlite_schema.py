@@ -25,6 +25,20 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE UNIQUE INDEX session_touch
         ON session (telegram_id, at_ms, session_id, coalesce(bot_id, 0));
 
+    CREATE TABLE click (
+        session_id TEXT PRIMARY KEY,
+        at_ms      INTEGER NOT NULL,
+        body       TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE trait (
+        telegram_id INTEGER NOT NULL,
+        platform    TEXT NOT NULL,
+        field       TEXT NOT NULL,
+        value       TEXT NOT NULL,
+        PRIMARY KEY (telegram_id, platform, field)
+    ) WITHOUT ROWID;
+
     CREATE TABLE event (
         seq         INTEGER PRIMARY KEY,
         event_id    TEXT NOT NULL UNIQUE,

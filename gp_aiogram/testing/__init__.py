@@ -19,12 +19,20 @@ import pytest
 pytest.register_assert_rewrite(
     "gp_aiogram.testing.accept_contract",
     "gp_aiogram.testing.claim_contract",
+    "gp_aiogram.testing.profile_store_contract",
     "gp_aiogram.testing.session_store_contract",
     "gp_aiogram.testing.settle_contract",
 )
 
 from gp_aiogram.testing.manual_clock import ManualClock  # noqa: E402 - see above
+from gp_aiogram.testing.profile_store_contract import ProfileStoreContract  # noqa: E402
 from gp_aiogram.testing.session_store_contract import SessionStoreContract  # noqa: E402
 from gp_aiogram.testing.store_contract import OutboxContract, StoreContract  # noqa: E402
 
-__all__ = ["ManualClock", "OutboxContract", "SessionStoreContract", "StoreContract"]
+__all__ = [
+    "ManualClock",
+    "OutboxContract",
+    "ProfileStoreContract",
+    "SessionStoreContract",
+    "StoreContract",
+]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+from gp_aiogram.click import Click
 from gp_aiogram.event import Event
 from gp_aiogram.stores.base import Delivery, Outbox
 
@@ -27,6 +28,25 @@ def sample(event_id: str = "e1", **fields: Any) -> Event:
     return Event(event_id, **(defaults | fields))
 
 
+#: Clicks whose fields are hard to keep.
+HARD_CLICKS = {
+    "only a time": Click(NOON + timedelta(microseconds=123_456)),
+    "every field": Click(
+        at=NOON,
+        fbclid="IwAR_case-Matters",
+        fbc="fb.1.1767268800000.IwAR_case-Matters",
+        fbp="fb.1.1767268800000.1234567890",
+        ttclid="E.C.P." + "x" * 994,
+        ttp="2Hc8PcyhLL",
+        gclid="Cj0KCQ",
+        utm={"utm_source": "fb", "utm_campaign": "Зима 🎿"},
+        ip="2001:db8::1",
+        user_agent='Mozilla/5.0 (iPhone; "quoted")',
+        url="https://example.com/?a=1&b=%20#c",
+        referrer="https://l.facebook.com/",
+    ),
+}
+
 #: Events whose fields are hard to keep.
 HARD_EVENTS = {
     "only what is needed": sample(),
@@ -38,6 +58,11 @@ HARD_EVENTS = {
         value=Decimal("49.90"),
         currency="EUR",
         user_data={"plan": "gold"},
+    ),
+    "what is known of the user": sample(
+        bot_username="shop_bot",
+        click=HARD_CLICKS["every field"],
+        traits={"meta": {"em": "a" * 64}, "tiktok": {"ph": "b" * 64}},
     ),
     "zeros at the end of an amount": sample(value=Decimal("10.000"), currency="KWD"),
     "amount with an exponent": sample(value=Decimal("1E+3"), currency="JPY"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -124,6 +125,24 @@ class SessionStoreContract(Contract):
         assert await store.find_session(USER, BOT, first=True, **between) is None
         elsewhere = middle.at.astimezone(timezone(timedelta(hours=5, minutes=30)))
         assert await store.find_session(USER, BOT, until=elsewhere) == middle
+
+    async def test_many_who_ask_at_once_get_each_their_own(self, store: SessionStore) -> None:
+        early = [touch(f"gp_{user}", user=user) for user in range(1, 401)]
+        late = [replace(one, bot_id=OTHER_BOT, at=one.at + HOUR) for one in early]
+        await asyncio.gather(*map(store.add_session, [*early, *late]))
+
+        async def find(bot: int | None, *, first: bool) -> list[Session | None]:
+            return await asyncio.gather(
+                *(store.find_session(one.telegram_id, bot, first=first) for one in early),
+            )
+
+        found = await asyncio.gather(
+            find(None, first=True),
+            find(None, first=False),
+            find(OTHER_BOT, first=True),
+            find(BOT + 9, first=False),
+        )
+        assert found == [early, late, late, [None] * len(early)]
 
     async def test_touches_outlive_closing(self, store: SessionStore) -> None:
         await store.open()

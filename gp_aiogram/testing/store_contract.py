@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gp_aiogram.testing.accept_contract import AcceptContract
 from gp_aiogram.testing.claim_contract import ClaimContract
+from gp_aiogram.testing.profile_store_contract import ProfileStoreContract
 from gp_aiogram.testing.session_store_contract import SessionStoreContract
 from gp_aiogram.testing.settle_contract import SettleContract
 
@@ -12,5 +13,5 @@ class OutboxContract(AcceptContract, ClaimContract, SettleContract):
     """What every outbox must do."""
 
 
-class StoreContract(SessionStoreContract, OutboxContract):
+class StoreContract(SessionStoreContract, ProfileStoreContract, OutboxContract):
     """What every store must do."""

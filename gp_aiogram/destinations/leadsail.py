@@ -1,0 +1,230 @@
+"""LeadSail (Vayaflow): fires a pixel for a lead whose contact and click data it knows itself.
+
+Source of every rule: the LeadSail document "Fire a conversion pixel event"
+(``POST /api/v1/pixels/fire``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, get_args
+from urllib.parse import quote
+
+import httpx
+
+from gp_aiogram import catalogue
+from gp_aiogram.destinations.ads import (
+    checked_choice,
+    checked_code,
+    checked_names,
+    logger,
+    money,
+)
+from gp_aiogram.destinations.base import Ambiguous, Receipt
+from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
+from gp_aiogram.errors import (
+    ConfigurationError,
+    DeliveryError,
+    Refused,
+    Rejected,
+    Skipped,
+    Unreachable,
+)
+from gp_aiogram.event import Event
+from gp_aiogram.money import TIKTOK_CURRENCIES, Exchange, Rates
+
+#: A lead's id, or what finds it for an event; None when the user is no lead.
+LeadId = str | Callable[[Event], str | Awaitable[str | None] | None]
+
+_PATH = "/api/v1/pixels/fire"
+
+#: "Where the conversion occurred".
+ACTION_SOURCES = ("website", "phone_call", "chat", "system_generated")
+
+#: "Ad platform to send the event to": what it calls our events, and the currencies that it takes.
+_PLATFORMS: Mapping[str, tuple[Mapping[str, str], frozenset[str] | None]] = {
+    "facebook": (catalogue.META, None),
+    "tiktok": (catalogue.TIKTOK_WEB, TIKTOK_CURRENCIES),
+}
+
+#: How the document's ids of leads begin; a deep link may carry one as its session.
+_LEAD_PREFIX = "lead_"
+
+_ERRORS: Mapping[str, type[DeliveryError]] = {
+    "VALIDATION_ERROR": Rejected,
+    "UNAUTHORIZED": Refused,
+    "NOT_FOUND": Rejected,
+}
+
+#: What the answer tells of an event.
+_RECEIPT = ("leadId", "pixelId", "platform", "eventName")
+
+
+class LeadSail(HTTPDestination):
+    """Fires one pixel through LeadSail, one event per request.
+
+    The lead of an event is what ``lead_id`` says, else what ``identify(lead_id=...)`` told, else
+    the session, if it begins with ``lead_``. An event without a lead is skipped.
+
+    The document knows no idempotency, so an event whose answer was lost may be counted twice when
+    it is sent again. Each request carries ``Idempotency-Key: <event_id>`` all the same, and
+    ``ambiguous`` says what to do.
+
+    :param api_key: sent as ``X-API-Key``.
+    :param pixel_id: of the ad platform.
+    :param platform: ``"facebook"`` or ``"tiktok"``; events go out under its names.
+    :param action_source: where conversions are made, one of :data:`ACTION_SOURCES`.
+    :param test_event_code: of the ad platform; the document says that test events count nothing.
+    :param lead_id: a function of the event, which may be async and return None; or one lead for
+        all events, in tests.
+    :param event_names: what to call our events there, over those of
+        :mod:`gp_aiogram.catalogue`.
+    :param rates: what one unit of a currency that the platform does not take is worth in one that
+        it takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``.
+    :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a
+        dead letter for you to decide on.
+    :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
+    :raises ConfigurationError: when one of them cannot work.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        pixel_id: str | int,
+        platform: str,
+        *,
+        base_url: str = "https://api.leadsail.app",
+        action_source: str = "system_generated",
+        test_event_code: str | None = None,
+        lead_id: LeadId | None = None,
+        name: str = "leadsail",
+        event_names: Mapping[str, str] | None = None,
+        rates: Rates | None = None,
+        ambiguous: Ambiguous = "retry",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        key = checked_secret("LeadSail(api_key=...)", api_key)
+        super().__init__(
+            name=name,
+            base_url=base_url,
+            headers={"x-api-key": key},
+            secrets=(key,),
+            transport=transport,
+        )
+        self.pixel_id = checked_code("LeadSail(pixel_id=...)", pixel_id)
+        self.platform = checked_choice("LeadSail(platform=...)", platform, _PLATFORMS)
+        self.action_source = checked_choice(
+            "LeadSail(action_source=...)",
+            action_source,
+            ACTION_SOURCES,
+        )
+        checked_choice("LeadSail(ambiguous=...)", ambiguous, get_args(Ambiguous))
+        self.ambiguous = ambiguous
+        names, currencies = _PLATFORMS[self.platform]
+        self._names = checked_names("LeadSail(event_names=...)", names, event_names)
+        self._exchange = Exchange("LeadSail", rates, taken=currencies)
+        self._lead_id = _checked_lead(lead_id)
+        self._test = {}
+        if test_event_code is not None:
+            where = "LeadSail(test_event_code=...)"
+            self._test = {"testEventCode": checked_code(where, test_event_code)}
+            logger.warning(
+                "%s: test_event_code is set, and LeadSail fires pixels in test mode only: remove "
+                "it when the test is over",
+                self.name,
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"LeadSail(pixel_id={self.pixel_id!r}, platform={self.platform!r}, name={self.name!r})"
+        )
+
+    async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
+        """Send one event; the receipt holds what the answer says of lead, pixel and event name.
+
+        :raises Skipped: when the user is no lead.
+        :raises DeliveryError: as the contract says.
+        """
+        (event,) = events
+        body = self._body(event, await self._lead_of(event))
+        headers = {"idempotency-key": quote(event.event_id, errors="surrogatepass")}
+        return [self._receipt(await self.post(_PATH, body, headers))]
+
+    def _body(self, event: Event, lead_id: str) -> dict[str, Any]:
+        amount = money(event, self._exchange)
+        worth = {"eventValue": amount["value"], "currency": amount["currency"]} if amount else {}
+        return {
+            "leadId": lead_id,
+            "pixelId": self.pixel_id,
+            "platform": self.platform,
+            "eventName": self._names.get(event.name, event.name),
+            **worth,
+            "actionSource": self.action_source,
+            **self._test,
+        }
+
+    async def _lead_of(self, event: Event) -> str:
+        found = await self._asked(event) or event.traits.get("leadsail", {}).get("lead_id")
+        if found:
+            return found
+        if event.session_id is not None and event.session_id.startswith(_LEAD_PREFIX):
+            return event.session_id
+        msg = (
+            "the user is no lead of LeadSail: tell which one by LeadSail(lead_id=...) or "
+            "identify(lead_id=...), or let the deep link carry lead_..."
+        )
+        raise Skipped(msg)
+
+    async def _asked(self, event: Event) -> str | None:
+        """Return what ``lead_id=`` says; its failures are not LeadSail's, and nothing was sent."""
+        if not callable(self._lead_id):
+            return self._lead_id
+        try:
+            found = self._lead_id(event)
+            lead_id = await found if inspect.isawaitable(found) else found
+        except Exception as error:
+            logger.exception("%s: lead_id=... failed", self.name)
+            msg = f"{type(error).__name__} in lead_id=..., see the log"
+            raise Unreachable(msg) from error
+        if lead_id is not None and not isinstance(lead_id, (str, int)):
+            msg = f"lead_id=... must return a text or None, not {type(lead_id).__name__}"
+            raise Rejected(msg)
+        return None if lead_id is None else str(lead_id)
+
+    def _receipt(self, response: httpx.Response) -> Receipt:
+        """Read an answer: the code of an error, else its status; a success says so twice."""
+        answer = json_object(response)
+        error = answer.get("error")
+        if isinstance(error, dict) and str(error.get("code")) in _ERRORS:
+            raise _ERRORS[error["code"]](self._reason(_explained(response, error)))
+        self.raise_for_status(response)
+        data = answer.get("data")
+        fired = data if isinstance(data, dict) else {}
+        flags = (answer.get("success"), fired.get("success"))
+        if any(flag is False for flag in flags):
+            raise Rejected(self._reason(f"HTTP {response.status_code}: {response.text}"))
+        if not all(flag is True for flag in flags):
+            msg = f"the answer is not LeadSail's: HTTP {response.status_code}: {response.text}"
+            raise Unreachable(self._reason(msg), ambiguous=True)
+        known = {key: fired.get(key) for key in _RECEIPT}
+        return {key: self._reason(str(value)) for key, value in known.items() if value is not None}
+
+
+def _explained(response: httpx.Response, error: Mapping[str, Any]) -> str:
+    """Say what LeadSail said, with the details that a VALIDATION_ERROR has."""
+    details = error.get("details")
+    listed = "; ".join(map(str, details)) if isinstance(details, list) else ""
+    told = [f"{error.get('code')} (HTTP {response.status_code})", error.get("message"), listed]
+    return ": ".join(str(text) for text in told if text)
+
+
+def _checked_lead(lead_id: LeadId | None) -> LeadId | None:
+    if lead_id is not None and not callable(lead_id) and not _is_text(lead_id):
+        msg = "LeadSail(lead_id=...) must be a function of the event, a lead's id or None"
+        raise ConfigurationError(msg)
+    return lead_id
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())

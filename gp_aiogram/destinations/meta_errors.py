@@ -1,0 +1,117 @@
+"""What Meta's answers mean for the events that were sent.
+
+Sources: Graph API "Handling Errors" and Marketing API "Error Codes" and "Rate Limiting". Code and
+subcode outrank the HTTP status (a bad token may come with 500), and nothing is read from the
+texts, which are in the language of whoever owns the token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from gp_aiogram.destinations.http import json_object, retry_after_header
+from gp_aiogram.errors import DeliveryError, Refused, Rejected, Throttled, Unreachable
+
+_REFUSED = (3, 10, 102, 190, *range(200, 300))
+_THROTTLED = (4, 17, 32, 341, 368, 613, *range(80000, 80015))
+_UNREACHABLE = (1, 2, 5000, 21009)
+
+_VERDICTS: Mapping[int, type[DeliveryError]] = {
+    **dict.fromkeys(_REFUSED, Refused),
+    **dict.fromkeys(_THROTTLED, Throttled),
+    **dict.fromkeys(_UNREACHABLE, Unreachable),
+}
+
+#: "Invalid parameter": the events are bad, unless a subcode says otherwise.
+_INVALID = 100
+
+#: Of code 100: no such pixel, or the token may not use it.
+_NO_SUCH_PIXEL = 33
+
+#: What known subcodes of code 100 say, in a language that is always the same.
+_SUBCODES: Mapping[int, str] = {
+    _NO_SUCH_PIXEL: "no such pixel, or the access token may not use it",
+    2804003: "event_time is more than 7 days ago",
+    2804009: "Purchase without value",
+    2804010: "Purchase without currency",
+    2804016: "a user parameter is not hashed",
+    2804019: "a required parameter is missing",
+    2804050: "too little is known of the user",
+    2804063: "messaging channel is missing",
+    2804066: "no event for this messaging channel",
+}
+
+#: More than any wait that the courier keeps, in minutes.
+_LONGEST_WAIT = 1440
+
+#: Headers with the load that a token causes; minutes to wait may be in them.
+_USAGE_HEADERS = ("x-business-use-case-usage", "x-business-use-case")
+
+
+def meta_error(response: httpx.Response) -> DeliveryError | None:
+    """Return the error in an answer, None when it is a success or not Meta's."""
+    error = json_object(response).get("error")
+    if not isinstance(error, dict):
+        return None
+    kind = _kind(error, response.status_code)
+    reason = _reason(error, response.status_code)
+    if kind is Throttled:
+        return Throttled(reason, retry_after=_seconds_to_wait(response))
+    if kind is Unreachable:
+        return Unreachable(reason, ambiguous=True)
+    return kind(reason)
+
+
+def _kind(error: Mapping[str, Any], status: int) -> type[DeliveryError]:
+    code = error.get("code")
+    verdict = _VERDICTS.get(code) if isinstance(code, int) else None
+    if verdict is not None:
+        return verdict
+    if code == _INVALID and error.get("error_subcode") == _NO_SUCH_PIXEL:
+        return Refused
+    if error.get("is_transient") is True:
+        return Unreachable
+    if code == _INVALID:
+        return Rejected
+    return _kind_by_status(status)
+
+
+def _kind_by_status(status: int) -> type[DeliveryError]:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Throttled
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return Refused
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        return Unreachable
+    return Rejected
+
+
+def _reason(error: Mapping[str, Any], status: int) -> str:
+    code, subcode = error.get("code"), error.get("error_subcode")
+    number = f"{code}/{subcode}" if subcode is not None else f"{code}"
+    known = _SUBCODES.get(subcode) if code == _INVALID and isinstance(subcode, int) else None
+    told = (known, error.get("message"), error.get("error_user_msg"), error.get("fbtrace_id"))
+    texts = dict.fromkeys(str(text) for text in told if text)
+    return f"Meta error {number} (HTTP {status}): {'; '.join(texts)}"
+
+
+def _seconds_to_wait(response: httpx.Response) -> float | None:
+    """Read "estimated_time_to_regain_access", in minutes, else Retry-After; None without any."""
+    usages = (response.headers.get(header, "") for header in _USAGE_HEADERS)
+    minutes = max((found for usage in usages for found in _minutes(usage)), default=0)
+    return min(minutes, _LONGEST_WAIT) * 60.0 if minutes > 0 else retry_after_header(response)
+
+
+def _minutes(usage: str) -> Iterator[int | float]:
+    try:
+        by_business = json.loads(usage)
+        limits = [limit for limits in by_business.values() for limit in limits]
+        waits = [limit.get("estimated_time_to_regain_access") for limit in limits]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return
+    yield from (wait for wait in waits if isinstance(wait, (int, float)))

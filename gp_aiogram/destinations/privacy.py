@@ -1,0 +1,86 @@
+"""What an ad platform must never get: personal data outside the fields that are hashed for it.
+
+Both platforms forbid it (Meta Business Tools Terms, "customer information parameters"; TikTok,
+"Report App, Web, Offline, or CRM Events": e-mail and phone "SHA-256 required").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+from urllib.parse import unquote_plus, urlsplit, urlunsplit
+
+from gp_aiogram.identity import FIELDS
+
+#: Words that name personal data wherever they stand in a key, as in ``customer_email``.
+_WORDS = """
+address birthday birthdate dob email emails firstname fullname ip lastname login mail mobile msisdn
+passport patronymic phone phones ssn surname tel telephone username
+"""
+
+_PERSONAL_WORDS = frozenset(_WORDS.split())
+
+#: The same for keys of several words.
+_PERSONAL_PAIRS = frozenset({"birth date", "e mail", "first name", "full name", "last name"})
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
+
+#: What looks like an e-mail address, or a phone number with its plus, anywhere in a text.
+_PERSONAL_TEXT = re.compile(r"[^\s@]+@[^\s@]+\.\w|\+\s?[0-9](?:[\s().-]*[0-9]){7,14}(?![0-9])")
+
+
+def shareable(value: Any) -> Any:
+    """Return a JSON value without what is personal in it, by its key or by its look."""
+    if isinstance(value, Mapping):
+        return {
+            key: shareable(part)
+            for key, part in value.items()
+            if not (is_personal_key(key) and _says_something(part)) and not _is_personal(part)
+        }
+    if isinstance(value, list):
+        return [shareable(part) for part in value if not _is_personal(part)]
+    return value
+
+
+def is_personal_key(key: str) -> bool:
+    """Tell whether what has this name is personal data."""
+    words = [word.lower() for word in _WORD.findall(key)]
+    pairs = (" ".join(pair) for pair in pairwise(words))
+    return (
+        key.lower() in FIELDS
+        or not _PERSONAL_WORDS.isdisjoint(words)
+        or not _PERSONAL_PAIRS.isdisjoint(pairs)
+    )
+
+
+def shareable_url(url: str | None) -> str | None:
+    """Return a page's address without personal parameters; click ids stay to the letter.
+
+    :return: None when it is no http or https address.
+    """
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        return None
+    query = "&".join(pair for pair in parts.query.split("&") if _is_shareable_pair(pair))
+    path = "" if _is_personal(unquote_plus(parts.path)) else parts.path
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def _is_shareable_pair(pair: str) -> bool:
+    name, _, value = pair.partition("=")
+    text = unquote_plus(value)
+    # In a query a plus is a space, so a phone number may have lost its own.
+    return not (is_personal_key(unquote_plus(name)) or _is_personal(text) or _is_personal(value))
+
+
+def _says_something(value: object) -> bool:
+    return value is not None and not isinstance(value, bool)
+
+
+def _is_personal(value: object) -> bool:
+    return isinstance(value, str) and _PERSONAL_TEXT.search(value) is not None

@@ -1,0 +1,308 @@
+"""Events and their deliveries in a SQLite file."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple, cast
+
+import aiosqlite
+
+from gp_aiogram.clock import from_ms
+from gp_aiogram.event import Event
+from gp_aiogram.stores.base import MAX_DELAY, Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.sqlite_file import SQLiteFile, existing
+
+_DELIVERY = """
+    SELECT seq, destination, state, attempts, since_ms, due_ms, reason, receipt, body
+    FROM delivery JOIN event USING (seq)
+"""
+
+
+class _Acceptance(NamedTuple):
+    event: Event
+    destinations: Sequence[str]
+    once: str | None
+
+
+class _Claim(NamedTuple):
+    destination: str
+    limit: int
+
+
+class SQLiteOutbox(Outbox):
+    """The part of :class:`~gp_aiogram.SQLiteStore` that keeps events."""
+
+    _file: SQLiteFile
+    _leases: Leases[tuple[str, int]]
+
+    async def accept(
+        self,
+        event: Event,
+        destinations: Sequence[str],
+        *,
+        once: str | None = None,
+    ) -> bool:
+        """Keep an event and its deliveries; returns when they are on disk."""
+        accepted: bool = await self._file.submit(
+            self._accept,
+            _Acceptance(event, destinations, once),
+        )
+        return accepted
+
+    async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
+        """Take due deliveries."""
+        due = await self._file.submit(self._claim, _Claim(destination, limit))
+        return [_delivery(row, self._leases.grant((destination, row[0]), lease)) for row in due]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Record outcomes."""
+        await self._file.submit(self._settle, settlements)
+        await self.release([one.delivery for one in settlements if not one.provisional])
+
+    async def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give claimed deliveries back."""
+        for delivery in deliveries:
+            self._leases.end(delivery.token)
+
+    async def next_due(self, destination: str) -> float | None:
+        """Seconds until the next unclaimed delivery is due."""
+        now_ms = self._now_ms()
+        latest_ms = now_ms + MAX_DELAY * 1000
+        soonest, set_back = (
+            f"""
+            SELECT seq, due_ms FROM delivery
+            WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
+            ORDER BY due_ms, seq LIMIT ?
+            """
+            for condition in ("<=", ">")
+        )
+        rows = await self._file.read(
+            f"SELECT * FROM ({soonest}) UNION ALL SELECT * FROM ({set_back})",
+            (destination, latest_ms, len(self._leases) + 1) * 2,
+        )
+        waits = [
+            0 if due_ms > latest_ms else max(0, due_ms - now_ms)
+            for seq, due_ms in rows
+            if not self._leases.holds((destination, seq))
+        ]
+        return min(waits) / 1000 if waits else None
+
+    async def deliveries(self, event_id: str) -> list[Delivery]:
+        """Every delivery of one event."""
+        rows = await self._file.read(
+            f"{_DELIVERY} WHERE event_id = ? ORDER BY destination",
+            (event_id,),
+        )
+        return [_delivery(row) for row in rows]
+
+    async def dead_letters(
+        self,
+        destination: str | None = None,
+        *,
+        limit: int = 100,
+    ) -> list[Delivery]:
+        """Deliveries that were given up."""
+        rows = await self._file.read(
+            f"""
+            {_DELIVERY} WHERE state = 'dead'
+            AND (:destination IS NULL OR destination = :destination)
+            ORDER BY seq, destination LIMIT :limit
+            """,
+            {"destination": destination, "limit": limit},
+        )
+        return [_delivery(row) for row in rows]
+
+    async def replay(
+        self,
+        destination: str | None = None,
+        *,
+        event_id: str | None = None,
+    ) -> int:
+        """Make dead letters due again."""
+        replayed: int = await self._file.submit(self._replay, (destination, event_id))
+        return replayed
+
+    async def counts(self) -> dict[str, dict[State, int]]:
+        """How many deliveries each destination has in each state."""
+        rows = await self._file.read(
+            "SELECT destination, state, count(*) FROM delivery GROUP BY destination, state",
+            (),
+        )
+        counted: dict[str, dict[State, int]] = defaultdict(dict)
+        for destination, state, count in rows:
+            counted[destination][state] = count
+        return dict(counted)
+
+    async def bot_of(self, telegram_id: int) -> int | None:
+        """Return the bot of the user's newest event that names one."""
+        rows = await self._file.read(
+            """
+            SELECT bot_id FROM event WHERE telegram_id = ? AND bot_id IS NOT NULL
+            ORDER BY seq DESC LIMIT 1
+            """,
+            (telegram_id,),
+        )
+        return cast("int", rows[0][0]) if rows else None
+
+    # Bulk operations: each does one kind of thing for every caller of a shared transaction.
+
+    async def _accept(
+        self,
+        connection: aiosqlite.Connection,
+        acceptances: Sequence[_Acceptance],
+    ) -> list[bool]:
+        event_ids = [acceptance.event.event_id for acceptance in acceptances]
+        once_keys = [acceptance.once for acceptance in acceptances if acceptance.once is not None]
+        known_ids = await existing(connection, "event", "event_id", event_ids)
+        known_keys = await existing(connection, "once", "key", once_keys)
+        now_ms = self._now_ms()
+        events, deliveries, keys, results = [], [], [], []
+        for event, destinations, once in acceptances:
+            fresh = event.event_id not in known_ids and once not in known_keys
+            results.append(fresh)
+            if not fresh:
+                continue
+            known_ids.add(event.event_id)
+            if once is not None:
+                known_keys.add(once)
+                keys.append((once, now_ms))
+            events.append(
+                (event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()),
+            )
+            deliveries += [(name, now_ms, now_ms, event.event_id) for name in set(destinations)]
+        if events:
+            await connection.executemany(
+                """
+                INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)
+                VALUES (?, ?, ?, ?, ?)
+                """,
+                events,
+            )
+        if deliveries:
+            await connection.executemany(
+                """
+                INSERT INTO delivery (seq, destination, since_ms, due_ms)
+                SELECT seq, ?, ?, ? FROM event WHERE event_id = ?
+                """,
+                deliveries,
+            )
+        if keys:
+            await connection.executemany("INSERT INTO once VALUES (?, ?)", keys)
+        return results
+
+    async def _claim(
+        self,
+        connection: aiosqlite.Connection,
+        claims: Sequence[_Claim],
+    ) -> list[list[Any]]:
+        # The callers take the leases, once they have the rows: whatever goes wrong before that,
+        # nobody holds anything.
+        taken: set[tuple[str, int]] = set()
+        return [await self._claim_one(connection, claim, taken) for claim in claims]
+
+    async def _claim_one(
+        self,
+        connection: aiosqlite.Connection,
+        claim: _Claim,
+        taken: set[tuple[str, int]],
+    ) -> list[Any]:
+        now_ms = self._now_ms()
+        due: list[Any] = []
+        # The second condition finds what a clock set back left far in the future.
+        for condition, moment in (("<=", now_ms), (">", now_ms + MAX_DELAY * 1000)):
+            if len(due) == claim.limit:
+                break
+            rows = await connection.execute_fetchall(
+                f"""
+                {_DELIVERY} WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
+                ORDER BY due_ms, seq LIMIT ?
+                """,
+                (claim.destination, moment, claim.limit + len(self._leases) + len(taken)),
+            )
+            for row in rows:
+                key = (claim.destination, row[0])
+                if len(due) < claim.limit and key not in taken and not self._leases.holds(key):
+                    taken.add(key)
+                    due.append(row)
+        return due
+
+    async def _settle(
+        self,
+        connection: aiosqlite.Connection,
+        batches: Sequence[Sequence[Settlement]],
+    ) -> list[None]:
+        now_ms = self._now_ms()
+        held: dict[tuple[str, int], Settlement] = {}
+        for settlement in chain.from_iterable(batches):
+            key = self._leases.key(settlement.delivery.token)
+            if key is not None and (key not in held or held[key].provisional):
+                held[key] = settlement
+        await connection.executemany(
+            """
+            UPDATE delivery SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?
+            WHERE destination = ? AND seq = ?
+            """,
+            [
+                (
+                    settlement.state,
+                    now_ms + round(min(settlement.delay, MAX_DELAY) * 1000),
+                    settlement.attempts,
+                    _storable(settlement.reason),
+                    json.dumps(settlement.receipt) if settlement.receipt else None,
+                    *key,
+                )
+                for key, settlement in held.items()
+            ],
+        )
+        return [None] * len(batches)
+
+    async def _replay(
+        self,
+        connection: aiosqlite.Connection,
+        choices: Sequence[tuple[str | None, str | None]],
+    ) -> list[int]:
+        return [await self._replay_one(connection, *choice) for choice in choices]
+
+    async def _replay_one(
+        self,
+        connection: aiosqlite.Connection,
+        destination: str | None,
+        event_id: str | None,
+    ) -> int:
+        cursor = await connection.execute(
+            """
+            UPDATE delivery
+            SET state = 'pending', attempts = 0, since_ms = :now_ms, due_ms = :now_ms
+            WHERE state = 'dead' AND (:destination IS NULL OR destination = :destination)
+            AND (:event_id IS NULL OR seq = (SELECT seq FROM event WHERE event_id = :event_id))
+            """,
+            {"now_ms": self._now_ms(), "destination": destination, "event_id": event_id},
+        )
+        return cursor.rowcount
+
+    def _now_ms(self) -> int:
+        return round(self.clock.time() * 1000)
+
+
+def _storable(text: str | None) -> str | None:
+    """Escape half an emoji, as a server may answer it: SQLite keeps no lone surrogate."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _delivery(row: Any, token: str = "") -> Delivery:
+    _, destination, state, attempts, since_ms, due_ms, reason, receipt, body = row
+    return Delivery(
+        event=Event.from_json(body),
+        destination=destination,
+        state=state,
+        attempts=attempts,
+        since=from_ms(since_ms),
+        due=from_ms(due_ms),
+        reason=reason,
+        receipt=json.loads(receipt) if receipt else {},
+        token=token,
+    )

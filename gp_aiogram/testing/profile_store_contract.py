@@ -1,0 +1,77 @@
+"""What every profile store must do."""
+# ruff: noqa: S101 - it is a test suite
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timezone
+
+from gp_aiogram.click import Click
+from gp_aiogram.stores.base import Profile, ProfileStore
+from gp_aiogram.testing.contract_base import Contract
+
+USER, OTHER_USER = 2**52 - 1, 43
+CLICK = Click(
+    at=datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=timezone.utc),
+    fbclid="IwAR0aBcD_-e",
+    fbc="fb.1.1767268800123.IwAR0aBcD_-e",
+    fbp="fb.1.1767268800000.1098115397",
+    ttclid="E.C.P." + "x" * 990,
+    ttp="2ODUc3zZhXMkUjUsLfRhbdmOn6V",
+    gclid="Cj0KCQ",
+    utm={"utm_source": "tiktok", "utm_campaign": "été 😀"},
+    ip="2001:db8::1",
+    user_agent="Mozilla/5.0",
+    url="https://example.com/?utm_source=tiktok",
+    referrer="https://example.org/",
+)
+SMALL = Click(at=CLICK.at)
+
+
+class ProfileStoreContract(Contract):
+    """The docstrings of :class:`~gp_aiogram.stores.base.ProfileStore`, as tests."""
+
+    async def test_nothing_is_known_of_a_stranger(self, store: ProfileStore) -> None:
+        assert await store.profile(USER, None) == Profile()
+        assert await store.profile(USER, "gp_a") == Profile()
+
+    async def test_every_field_of_a_click_comes_back(self, store: ProfileStore) -> None:
+        assert await store.add_click("gp_a", CLICK)
+        assert await store.add_click("gp_b", SMALL)
+        assert await store.profile(USER, "gp_a") == Profile(CLICK)
+        assert await store.profile(OTHER_USER, "gp_b") == Profile(SMALL)
+
+    async def test_a_session_id_keeps_its_first_click(self, store: ProfileStore) -> None:
+        assert await store.add_click("gp_a", CLICK)
+        assert not await store.add_click("gp_a", SMALL)
+        assert not await store.add_click("gp_a", CLICK)
+        assert await store.profile(USER, "gp_a") == Profile(CLICK)
+
+    async def test_of_many_clicks_at_once_one_wins(self, store: ProfileStore) -> None:
+        added = await asyncio.gather(*(store.add_click("gp_a", SMALL) for _ in range(50)))
+        assert sum(added) == 1
+        others = await asyncio.gather(*(store.add_click(f"gp_{n}", CLICK) for n in range(50)))
+        assert all(others)
+
+    async def test_traits_are_of_one_user(self, store: ProfileStore) -> None:
+        traits = {"meta": {"em": "a" * 64, "ph": "b" * 64}, "leadsail": {"lead_id": "lead_1"}}
+        await store.add_traits(USER, traits)
+        assert await store.profile(USER, None) == Profile(None, traits)
+        assert await store.profile(OTHER_USER, None) == Profile()
+
+    async def test_new_traits_complete_and_overwrite_the_known(self, store: ProfileStore) -> None:
+        await store.add_traits(USER, {"meta": {"em": "a", "ph": "b"}})
+        await store.add_traits(USER, {"meta": {"ph": "c", "fn": "d"}, "tiktok": {"em": "e"}})
+        known = {"meta": {"em": "a", "ph": "c", "fn": "d"}, "tiktok": {"em": "e"}}
+        assert await store.profile(USER, None) == Profile(None, known)
+
+    async def test_no_traits_change_nothing(self, store: ProfileStore) -> None:
+        await store.add_traits(USER, {})
+        await store.add_traits(USER, {"meta": {}})
+        profile = await store.profile(USER, None)
+        assert profile == Profile()
+
+    async def test_what_was_returned_is_the_callers(self, store: ProfileStore) -> None:
+        await store.add_traits(USER, {"meta": {"em": "a"}})
+        (await store.profile(USER, None)).traits["meta"]["em"] = "b"  # type: ignore[index]
+        assert (await store.profile(USER, None)).traits == {"meta": {"em": "a"}}
