@@ -45,7 +45,7 @@ async def run(*, quick: bool) -> None:
         for _ in range(rounds):
             for name, (dispatcher, at_once) in cases.items():
                 taken[name].append(await _round(dispatcher, islice(feed, size), size, at_once))
-        await on_disk["gp_tracker"].close()
+        await on_disk.emit_shutdown()
     gc.unfreeze()
     rows = []
     bare_wall, bare_cpu = (median(column) for column in zip(*taken["no @track"], strict=True))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 from gp_aiogram.click import Click
 from gp_aiogram.clock import from_ms
@@ -193,10 +193,18 @@ def checked_moment(what: str, moment: object) -> datetime:
 
 
 def _text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str:
-    if not isinstance(value, str) or not value.strip() or len(value) > longest:
+    if not is_text(value) or not value.strip() or len(value) > longest:
         msg = f"{what} must be a text of 1 to {longest} characters, not {shown(value)}"
         raise EventError(msg)
     return value
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a text that every database can keep (no lone surrogates)."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def checked_telegram_id(value: object) -> int:

@@ -24,6 +24,9 @@ LEASE = 900.0
 #: Seconds between looks at an outbox without being woken (another process may fill it).
 LOOK_AGAIN = 60.0
 
+#: Seconds between tries to store an outcome.
+SETTLE_PAUSES = (0.1, 1.0, 5.0)
+
 #: Seconds to wait after the store itself failed.
 STORE_PAUSE = 5.0
 
@@ -232,7 +235,7 @@ class Lane:
         if ambiguous and self.destination.ambiguous == "hold":
             await self._settle(batch, "dead", f"may have been taken: {error.reason}")
             return
-        await self._outbox.settle(
+        await self._record(
             [
                 Settlement(
                     delivery,
@@ -268,7 +271,7 @@ class Lane:
         *,
         provisional: bool = False,
     ) -> None:
-        await self._outbox.settle(
+        await self._record(
             [
                 Settlement(
                     delivery,
@@ -281,6 +284,21 @@ class Lane:
                 for delivery, receipt in zip(batch, receipts or [{}] * len(batch), strict=True)
             ],
         )
+
+    async def _record(self, settlements: Sequence[Settlement]) -> None:
+        """Settle, and insist: an outcome that is forgotten is an event sent twice.
+
+        :raises Exception: what the store raised in the end; its leases run out by themselves.
+        """
+        for pause in SETTLE_PAUSES:
+            try:
+                await self._outbox.settle(settlements)
+            except Exception:  # noqa: PERF203 - one try is the rule
+                logger.exception("%s: an outcome could not be stored", self.destination.name)
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._outbox.settle(settlements)
 
 
 def _fit(receipts: object, batch: Sequence[Delivery]) -> bool:

@@ -24,6 +24,7 @@ from gp_aiogram.event import (
     Event,
     checked_moment,
     checked_telegram_id,
+    is_text,
     new_event,
     utc_from_timestamp,
 )
@@ -484,7 +485,7 @@ def _once_key(once: object, event: Event) -> str | None:
         return None
     if once == "user":
         return f"user:{event.bot_id or 0}:{event.telegram_id}:{event.name}"
-    if isinstance(once, bool) or not isinstance(once, (str, int)) or once == "":
+    if isinstance(once, bool) or not (isinstance(once, int) or is_text(once)) or once == "":
         msg = f"once must be 'user' or a key such as an order's id, not {shown(once)}"
         raise EventError(msg)
     return f"key:{event.name}:{once}"

@@ -1151,10 +1151,25 @@ def fail_once(outbox: MemoryStore, monkeypatch: pytest.MonkeyPatch, name: str) -
     return failed
 
 
+async def test_an_outcome_that_cannot_be_stored_is_stored_later_and_not_sent_again(
+    outbox, house, monkeypatch, caplog
+):
+    failed = fail_once(outbox, monkeypatch, "settle")
+    shop = Scripted()
+    await accept(outbox, "e1", "e2")
+    courier = house(shop)
+    await until(lambda: failed)
+    assert await courier.flush(SOON)
+    assert sorted(shop.taken) == ["e1", "e2"]
+    assert await states(outbox) == {"delivered": 2}
+    assert "an outcome could not be stored" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["claim", "settle", "next_due"])
-async def test_a_store_that_fails_once_does_not_end_delivery(
+async def test_a_store_that_fails_does_not_end_delivery(
     outbox, house, clock, monkeypatch, caplog, name
 ):
+    monkeypatch.setattr("gp_aiogram.lane.SETTLE_PAUSES", ())
     failed = fail_once(outbox, monkeypatch, name)
     shop = Scripted()
     await accept(outbox, "e1", "e2")
@@ -1175,6 +1190,7 @@ async def test_a_store_that_fails_once_does_not_end_delivery(
 async def test_a_store_that_fails_during_the_search_loses_nothing(
     outbox, house, clock, monkeypatch
 ):
+    monkeypatch.setattr("gp_aiogram.lane.SETTLE_PAUSES", ())
     failed = fail_once(outbox, monkeypatch, "settle")
     shop = Picky(["e0002"])
     await accept(outbox, *numbered(8))

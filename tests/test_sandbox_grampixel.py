@@ -82,6 +82,7 @@ async def test_event_ids_differ(client):
         ({"telegram_id": "1001"}, "telegram_id"),
         ({"telegram_id": True}, "telegram_id"),
         ({"telegram_id": 1001.0}, "telegram_id"),
+        ({"workspace_id": 5}, "workspace_id"),
         ({"workspace_id": "uuid-of-workspace"}, "workspace_id"),
         ({"workspace_id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, "workspace_id"),
         ({"session_id": ""}, "session_id"),
@@ -130,6 +131,11 @@ async def test_what_the_documentation_allows_is_accepted(client, fields):
 async def test_a_body_that_is_no_object_is_refused(client, data):
     headers = {"Content-Type": "application/json"}
     assert (await fire(client, None, data=data, headers=headers))[0] == 400
+
+
+async def test_a_body_that_is_no_json_is_recorded_as_it_came(grampixel, client):
+    await fire(client, None, data=b"{")
+    assert grampixel.requests[0].body == "{"
 
 
 async def test_another_content_type_is_refused(client):
@@ -203,7 +209,7 @@ async def test_wait_for_returns_when_the_events_are_there(grampixel, client):
     await fire(client)
     assert not waiting.done()
     await fire(client)
-    assert await waiting == grampixel.events
+    assert await asyncio.wait_for(waiting, 1) == grampixel.events
 
 
 async def test_wait_for_tells_what_came_instead(grampixel, client):

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import httpx
 import pytest
+from bodies import paths, spoilt
 
 from gp_aiogram.sandbox import Fault, MetaSandbox, meta
 
@@ -114,7 +115,10 @@ async def test_the_defaults_work_with_httpx_and_the_clock_of_the_machine():
         (EVENT, {"user_data": {"fn": DIGEST, "ln": [DIGEST, DIGEST]}}),
         (EVENT, {"user_data": {"external_id": ["1001", "raw"], "lead_id": 5, "ctwa_clid": "x"}}),
         (EVENT, {"user_data": {"client_ip_address": "2001:db8::1"}}),
-        (EVENT, {"user_data": {"fbc": "fb.1.1554763741205.AbC-d_E", "fbp": "fb.2.1554763741205.7"}}),
+        (
+            EVENT,
+            {"user_data": {"fbc": "fb.1.1554763741205.AbC-d_E", "fbp": "fb.2.1554763741205.7"}},
+        ),
         (EVENT, {"user_data": {"fbc": "fb.1.1554763741205.AbCdE.AQICAQAB"}}),
         (EVENT, {"custom_data": {"my_own_key": ["anything"]}}),
         (EVENT, {"custom_data": {"contents": [{"id": "a", "quantity": 2, "item_price": 1.5}]}}),
@@ -145,6 +149,79 @@ async def test_the_defaults_work_with_httpx_and_the_clock_of_the_machine():
 async def test_what_meta_documents_is_accepted(sandbox, client, event, changes):
     assert (await send(client, {**event, **changes}))[0] == 200
     assert len(sandbox.events) == 1
+
+
+STRINGS = """
+    subscription_id anon_id madid page_id page_scoped_user_id ctwa_clid ig_account_id ig_sid
+    whatsapp_business_account_id instagram_business_account_id client_user_agent external_id
+""".split()  # noqa: SIM905 - a table to read
+FULL = {
+    **EVENT,
+    "event_source_url": "https://example.com",
+    "custom_data": {
+        "value": 1.5,
+        "currency": "EUR",
+        "content_ids": ["a"],
+        "contents": [
+            {
+                **dict.fromkeys(("id", "title", "description", "brand", "category"), "x"),
+                "quantity": 1,
+                "item_price": 1,
+                "delivery_category": "in_store",
+            }
+        ],
+        "content_type": "product",
+        **dict.fromkeys(("content_name", "content_category", "order_id", "search_string"), "x"),
+        **dict.fromkeys(("num_items", "predicted_ltv", "net_revenue"), 2),
+        **dict.fromkeys(("status", "item_number"), "x"),
+        "delivery_category": "curbside",
+        "customer_segmentation": "existing_customer_to_medium",
+    },
+    "user_data": {
+        **dict.fromkeys(("em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "country"), DIGEST),
+        **dict.fromkeys(STRINGS, "x"),
+        "client_ip_address": "1.2.3.4",
+        "fbc": "fb.1.1554763741205.AbC",
+        "fbp": "fb.1.1554763741205.123",
+        "fb_login_id": 5,
+        "lead_id": 5,
+    },
+    "opt_out": False,
+    "data_processing_options": ["LDU"],
+    "data_processing_options_country": 0,
+    "data_processing_options_state": 0,
+    "referrer_url": "https://t.me",
+    "app_data": {"extinfo": ["i2"] + [""] * 15},
+    "messaging_channel": "instagram",
+    "original_event_data": {
+        "event_name": "Purchase",
+        "event_time": NOW,
+        "order_id": "x",
+        "event_id": "x",
+    },
+    "customer_segmentation": "new_customer_to_business",
+    "attribution_data": {"ad_id": "x"},
+    "advanced_measurement_table": "x",
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["email", "website", "app", "phone_call", "chat", "physical_store", "system_generated"]
+    + ["other"],
+)
+async def test_every_documented_field_is_known(client, source):
+    assert (await send(client, {**FULL, "action_source": source}))[0] == 200
+
+
+async def test_every_documented_field_has_its_type(sandbox, client):
+    known = [path for path in paths(FULL) if path[0] != "attribution_data" or len(path) == 1]
+    for path in known:
+        error = await refused(client, spoilt(FULL, path))
+        assert error["error_subcode"] in {2804016, 2804019}
+        name = next(key for key in reversed(path) if isinstance(key, str))
+        assert name in error["error_user_msg"]
+    assert sandbox.received == []
 
 
 WEBSITE = {"action_source": "website", "event_source_url": "https://example.com"}
@@ -238,7 +315,7 @@ async def test_a_rule_of_meta_is_known_by_its_subcode(sandbox, client, event, su
         ({**EVENT, "data_processing_options": ["LDU"]}, "_country'] is required"),
         ({**EVENT, "data_processing_options_country": 1}, "_state'] is required"),
         ({**EVENT, "data_processing_options_country": True}, "_country'] must be"),
-        ({**EVENT, "event_nam": "x"}, "Unexpected key \"event_nam\" on param \"$['data'][0]\""),
+        ({**EVENT, "event_nam": "x"}, 'Unexpected key "event_nam" on param "$[\'data\'][0]"'),
         (
             {**EVENT, "user_data": {"email": DIGEST}},
             "Unexpected key \"email\" on param \"$['data'][0]['user_data']\"",

@@ -84,6 +84,8 @@ async def test_an_event_that_needs_a_value_is_refused_without(
         {"event_id": ""},
         {"once": True},
         {"once": ""},
+        {"once": "\ud800"},
+        {"event_id": "\ud800"},
         {"once": 1.5},
         {"to": "nowhere"},
         {"to": ["recorder", "nowhere"]},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from gp_aiogram.sandbox.grampixel import CURRENCIES
@@ -308,7 +307,8 @@ def refusal(data: list[Any], now: float) -> Body | None:
     :return: the answer to the whole batch; ``None`` when every event is good.
     """
     for index, event in enumerate(data):
-        for body in islice(_refusals(event, index, now), 1):
+        body = next(_refusals(event, index, now), None)
+        if body is not None:
             return body
     return None
 

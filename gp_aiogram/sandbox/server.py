@@ -104,8 +104,6 @@ class LocalServer(ABC):
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        for site in tuple(runner.sites):
-            await site.stop()
         await cancel(*self._busy)
         await runner.cleanup()
 

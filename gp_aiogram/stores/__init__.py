@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from gp_aiogram.errors import ConfigurationError
 from gp_aiogram.stores.base import Store
@@ -35,9 +35,9 @@ def from_url(url: str) -> Store:
         (absolute) or ``memory://``.
     :raises ConfigurationError: when no store has this scheme.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition(":")[0].lower()
     if scheme not in _BY_SCHEME:
         known = ", ".join(f"{name}://" for name in sorted(_BY_SCHEME))
-        msg = f"a store's URL starts with one of {known}, not {url.partition('://')[0]!r}"
+        msg = f"a store's URL starts with one of {known}, not {scheme!r}"
         raise ConfigurationError(msg)
     return _BY_SCHEME[scheme](url)

@@ -252,7 +252,7 @@ class SQLiteOutbox(Outbox):
                     now_ms + round(min(settlement.delay, MAX_DELAY) * 1000),
                     settlement.attempts,
                     _storable(settlement.reason),
-                    json.dumps(settlement.receipt) if settlement.receipt else None,
+                    json.dumps(settlement.receipt, default=str) if settlement.receipt else None,
                     *key,
                 )
                 for key, settlement in held.items()
