@@ -24,6 +24,7 @@ AIM_AT_64 = 30.0
 _SCHEMA = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
+    PRAGMA fullfsync = ON;
     CREATE TABLE event (
         seq         INTEGER PRIMARY KEY,
         event_id    TEXT NOT NULL UNIQUE,

@@ -11,7 +11,7 @@ class Row(NamedTuple):
 
     :param what: what was measured.
     :param cells: figures, formatted, in the order of the table's heads.
-    :param aim: what is aimed at, and whether it was met; None where nothing is aimed at.
+    :param aim: what is aimed at, and whether that was met; None where nothing is aimed at.
     """
 
     what: str
@@ -21,15 +21,15 @@ class Row(NamedTuple):
 
 def show(title: str, heads: Sequence[str], rows: Sequence[Row]) -> None:
     """Print one table."""
-    lines = [["", *heads, "aim"]]
+    lines = [["", *heads, ""]]
     for row in rows:
         verdict = "" if row.aim is None else f"{row.aim[0]}: {'met' if row.aim[1] else 'MISSED'}"
         lines.append([row.what, *row.cells, verdict])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print(f"\n{title}")
-    for first, *others in lines:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        print("  ".join([first.ljust(widths[0]), *cells[:-1], others[-1]]).rstrip())
+    for what, *cells, verdict in lines:
+        figures = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=False)]
+        print("  ".join([what.ljust(widths[0]), *figures, verdict]).rstrip())
 
 
 def quantile(values: Sequence[float], share: float) -> float:

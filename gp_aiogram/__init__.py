@@ -5,6 +5,9 @@ from gp_aiogram.attribution import Attribution, Session
 from gp_aiogram.click import Click
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.destinations.grampixel import GramPixel
+from gp_aiogram.destinations.leadsail import LeadSail
+from gp_aiogram.destinations.meta import MetaCAPI
+from gp_aiogram.destinations.tiktok import TikTokEvents
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -39,7 +42,9 @@ __all__ = [
     "EventError",
     "GPError",
     "GramPixel",
+    "LeadSail",
     "MemoryStore",
+    "MetaCAPI",
     "Outbox",
     "Refused",
     "Rejected",
@@ -54,6 +59,7 @@ __all__ = [
     "StoreLocked",
     "StoreMismatch",
     "Throttled",
+    "TikTokEvents",
     "Tracker",
     "Unreachable",
     "UserTracker",

@@ -2,91 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Annotated, Any
-from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from gp_aiogram.attribution import LONGEST_WINDOW, SESSION_PATTERN, Attribution, Touch
-from gp_aiogram.destinations.base import Ambiguous, Destination
-from gp_aiogram.destinations.grampixel import GramPixel
-from gp_aiogram.destinations.http import checked_secret, checked_url
+from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError
+from gp_aiogram.setting_groups import (
+    AttributionGroup,
+    DestinationGroup,
+    GramPixelGroup,
+    LeadSailGroup,
+    MetaGroup,
+    TikTokGroup,
+    judged_by,
+)
 from gp_aiogram.stores import from_url
 from gp_aiogram.stores.base import Store
 
 _PREFIX = "GP_"
 _DELIMITER = "__"
 
+_GROUPS: dict[str, type[BaseModel]] = {
+    "attribution": AttributionGroup,
+    "grampixel": GramPixelGroup,
+    "leadsail": LeadSailGroup,
+    "meta": MetaGroup,
+    "tiktok": TikTokGroup,
+}
 
-def _judged_by(judge: Callable[[Any], object]) -> AfterValidator:
-    """Have a value judged at once by what takes it later, which raises ConfigurationError."""
-
-    def judged(value: Any) -> Any:
-        judge(value)
-        return value
-
-    return AfterValidator(judged)
-
-
-_Key = Annotated[SecretStr, _judged_by(lambda key: checked_secret("it", key.get_secret_value()))]
-_URL = Annotated[str, _judged_by(lambda url: checked_url("it", url))]
-_Days = Annotated[float, _judged_by(lambda days: Attribution(window=timedelta(days=days)))]
-_Pattern = Annotated[str, _judged_by(lambda pattern: Attribution(pattern=pattern))]
-_StoreURL = Annotated[str, _judged_by(from_url)]
+_StoreURL = Annotated[str, judged_by(from_url)]
 
 
-class GramPixelSettings(BaseModel):
-    """``GP_GRAMPIXEL__*``: arguments of :class:`~gp_aiogram.GramPixel`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    api_key: _Key = Field(
-        description="the API key of your GramPixel workspace, without white space",
-    )
-    workspace_id: UUID = Field(
-        description="a UUID such as 0f8fad5b-d9cb-469f-a165-70867728950e",
-    )
-    base_url: _URL = Field(
-        default="https://api.grampixel.com",
-        description="an http or https URL",
-    )
-    ambiguous: Ambiguous = Field(default="retry", description="retry or hold")
-
-    def build(self) -> GramPixel:
-        """Build the destination."""
-        return GramPixel(
-            self.api_key.get_secret_value(),
-            self.workspace_id,
-            base_url=self.base_url,
-            ambiguous=self.ambiguous,
-        )
-
-
-class AttributionSettings(BaseModel):
-    """``GP_ATTRIBUTION__*``: arguments of :class:`~gp_aiogram.Attribution`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    touch: Touch = Field(default="last", description="first or last")
-    window_days: _Days = Field(
-        default=30,
-        gt=0,
-        le=LONGEST_WINDOW.days,
-        description=f"a positive number of days, at most {LONGEST_WINDOW.days}",
-    )
-    pattern: _Pattern = Field(default=SESSION_PATTERN, description="a regular expression")
-
-    def build(self) -> Attribution:
-        """Build the attribution policy."""
-        return Attribution(
-            touch=self.touch,
-            window=timedelta(days=self.window_days),
-            pattern=self.pattern,
-        )
+def _group(example: str, default: Any = None) -> Any:
+    return Field(default=default, description=f"variables such as {example}, or a JSON object")
 
 
 class Settings(BaseSettings):
@@ -109,14 +59,11 @@ class Settings(BaseSettings):
         default="sqlite:///gp.sqlite3",
         description="a URL such as sqlite:///gp.sqlite3 or memory://",
     )
-    attribution: AttributionSettings = Field(
-        default=AttributionSettings(),
-        description="variables such as GP_ATTRIBUTION__TOUCH, or a JSON object",
-    )
-    grampixel: GramPixelSettings | None = Field(
-        default=None,
-        description="variables such as GP_GRAMPIXEL__API_KEY, or a JSON object",
-    )
+    attribution: AttributionGroup = _group("GP_ATTRIBUTION__TOUCH", AttributionGroup())
+    grampixel: GramPixelGroup | None = _group("GP_GRAMPIXEL__API_KEY")
+    leadsail: LeadSailGroup | None = _group("GP_LEADSAIL__API_KEY")
+    meta: MetaGroup | None = _group("GP_META__PIXEL_ID")
+    tiktok: TikTokGroup | None = _group("GP_TIKTOK__PIXEL_CODE")
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -132,13 +79,16 @@ class Settings(BaseSettings):
 
         :raises ConfigurationError: when there is none.
         """
-        if self.grampixel is None:
+        groups = (getattr(self, name) for name in _GROUPS)
+        built = [group.build() for group in groups if isinstance(group, DestinationGroup)]
+        if not built:
             msg = (
                 "no destination is configured: set GP_GRAMPIXEL__API_KEY (the API key of your "
-                "GramPixel workspace) and GP_GRAMPIXEL__WORKSPACE_ID (its UUID)"
+                "GramPixel workspace) and GP_GRAMPIXEL__WORKSPACE_ID (its UUID), or the settings "
+                "of GP_META__*, GP_TIKTOK__* or GP_LEADSAIL__*"
             )
             raise ConfigurationError(msg)
-        return [self.grampixel.build()]
+        return built
 
     def build_store(self) -> Store:
         """Build the store."""
@@ -165,12 +115,8 @@ def _description(path: list[str]) -> str | None:
     """Find the description of a field by its path through the nested models."""
     model: type[BaseModel] = Settings
     description: str | None = None
-    nested: dict[str, type[BaseModel]] = {
-        "attribution": AttributionSettings,
-        "grampixel": GramPixelSettings,
-    }
     for part in path:
         field = model.model_fields.get(part)
         description = field.description if field is not None else None
-        model = nested.get(part, model)
+        model = _GROUPS.get(part, model)
     return description

@@ -20,11 +20,11 @@ LAYERS = (
     ("money", "identity", "click"),
     ("attribution", "event", "traits", "catalogue"),
     ("stores", "destinations", "pacing"),
-    ("lane",),
+    ("lane", "setting_groups"),
     ("courier", "settings", "rules"),
     ("tracker",),
     ("user_tracker",),
-    ("bot", "testing"),
+    ("bot", "testing", "web"),
 )
 
 #: Stand-ins: they use nothing of the library, and the library nothing of them.

@@ -27,14 +27,21 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_the_demo_shows_every_event_arriving_once() -> None:
     shown = run("--demo")
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert "Eve's requests were answered: 503, 503, 200" in shown.stdout
-    rows = re.findall(r"^  (\w+) +(FTD|REG) +(\S+) +(\S+) (\S+) +\w{32}$", shown.stdout, re.M)
-    assert sorted(rows) == [
-        ("Ada", "FTD", "gp_a1b2c3", "150.0", "EUR"),
-        ("Ada", "REG", "gp_a1b2c3", "-", "-"),
-        ("Bob", "REG", "-", "-", "-"),
-        ("Eve", "FTD", "gp_e5f6a7", "150.0", "EUR"),
-    ]
+    assert "Eve: 503, 503, 200" in shown.stdout
+    rows = re.findall(r"^  (\w+) +([A-Z]\w+) +(\S+) (\S+)$", shown.stdout, re.M)
+    for registration, payment in (
+        ("REG", "FTD"),
+        ("CompleteRegistration", "Purchase"),
+        ("CompleteRegistration", "CompletePayment"),
+    ):
+        assert ("Ada", registration, "-", "-") in rows
+        assert ("Bob", registration, "-", "-") in rows
+        assert ("Ada", payment, "150.0", "EUR") in rows
+        assert ("Eve", payment, "150.0", "EUR") in rows
+    assert len(rows) == 12
+    assert re.search(r'"fbc": "fb\.1\.\d{13}\.IwAR0Ada"', shown.stdout)
+    assert '"ttclid": "E.C.P.Ada"' in shown.stdout
+    assert shown.stderr == ""
 
 
 def test_without_a_token_it_says_what_to_do() -> None:

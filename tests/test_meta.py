@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -367,9 +369,9 @@ async def test_a_purchase_without_a_value_is_not_sent():
 
 
 async def test_a_success_leaves_a_receipt_for_each_event():
-    backend = Backend({"events_received": 2, "messages": ["hm"], "fbtrace_id": "A1"})
+    backend = Backend({"events_received": 2, "messages": ["hm", "ha"], "fbtrace_id": "A1"})
     receipts = await to(backend).send([event(), event(event_id="e2")])
-    assert receipts == [{"fbtrace_id": "A1", "messages": "['hm']"}] * 2
+    assert receipts == [{"fbtrace_id": "A1", "messages": "hm; ha"}] * 2
 
 
 async def test_when_fewer_were_received_all_are_sent_again():
@@ -428,18 +430,37 @@ async def test_code_and_subcode_outrank_the_status(error, kind, status):
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, Rejected), (401, Refused), (403, Refused), (408, Unreachable), (429, Throttled)]
-    + [(404, Rejected), (500, Unreachable), (503, Unreachable)],
+    [
+        (400, Rejected),
+        (401, Refused),
+        (403, Refused),
+        (408, Unreachable),
+        (429, Throttled),
+        (404, Rejected),
+        (500, Unreachable),
+        (503, Unreachable),
+    ],
 )
-@pytest.mark.parametrize("error", [{"code": 999_999}, {"code": "190"}, {}, {"code": None}], ids=str)
+@pytest.mark.parametrize(
+    "error", [{"code": 999_999}, {"code": "190"}, {}, {"code": None}], ids=str
+)
 async def test_a_code_that_nobody_knows_is_read_by_the_status(error, status, kind):
     assert type(await refusal({"error": error}, status)) is kind
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(200, Unreachable), (400, Unreachable), (404, Unreachable), (502, Unreachable)]
-    + [(408, Unreachable), (503, Unreachable), (413, Rejected), (429, Throttled), (302, Refused)],
+    [
+        (200, Unreachable),
+        (400, Unreachable),
+        (404, Unreachable),
+        (502, Unreachable),
+        (408, Unreachable),
+        (503, Unreachable),
+        (413, Rejected),
+        (429, Throttled),
+        (302, Refused),
+    ],
 )
 @pytest.mark.parametrize("answer", ["<html>", "", "[]", "{}", '{"error": "x"}', '{"error": null}'])
 async def test_a_page_from_something_between_is_no_verdict(answer, status, kind):
@@ -458,8 +479,10 @@ async def test_a_success_counts_its_events(count):
     [
         ('{"1": [{"estimated_time_to_regain_access": 3}, {}]}', 180),
         (
-            '{"1": [{"estimated_time_to_regain_access": 1}],'
-            ' "2": [{"estimated_time_to_regain_access": 5}]}',
+            (
+                '{"1": [{"estimated_time_to_regain_access": 1}],'
+                ' "2": [{"estimated_time_to_regain_access": 5}]}'
+            ),
             300,
         ),
         ('{"1": [{"estimated_time_to_regain_access": 0}]}', 7),
@@ -571,6 +594,49 @@ async def test_secrets_are_nowhere_to_be_seen(caplog):
         assert not [secret for secret in secrets if secret in seen]
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "email",
+        "E-Mail",
+        "customer_email",
+        "userEmail",
+        "phoneNumber",
+        "PHONE",
+        "first_name",
+        "em",
+        "lastName",
+        "full name",
+        "birth_date",
+        "DOB",
+        "contact",
+        "ip",
+        "zp",
+        "external_id",
+    ],
+)
+async def test_what_has_a_persons_name_on_it_stays_here(key):
+    data = {key: "something", "level": 5, "deep": [{key: 1}]}
+    assert (await sent(event(user_data=data)))["custom_data"] == {"level": 5}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("email_confirmed", True),
+        ("plan", "a+b"),
+        ("handle", "@shop"),
+        ("order_id", "79161234567"),
+        ("recipe", "1 + 1 = 2"),
+        ("phonetic", "x"),
+        ("emoji", "x"),
+        ("sum", "+100"),
+    ],
+)
+async def test_what_only_resembles_personal_data_is_sent(key, value):
+    assert (await sent(event(user_data={key: value})))["custom_data"] == {key: value}
+
+
 _LOCAL = st.from_regex(r"[a-z][a-z0-9._]{2,10}[a-z0-9]", fullmatch=True)
 EMAILS = st.builds("{}@{}.example".format, _LOCAL, st.from_regex(r"[a-z]{4,9}", fullmatch=True))
 PHONES = st.from_regex(r"\+[1-9][0-9]{9,13}", fullmatch=True)
@@ -593,7 +659,8 @@ async def test_no_raw_address_or_number_leaves(email, phone, key):
             "tel": int(phone[1:]),
             "comment": f"call {phone}",
             "content_name": email,
-            "contents": [{"id": "1", "title": phone, "brand": email}],
+            email: "yes",
+            "contents": [{"id": "1", "title": phone, "brand": email, phone: 1}],
             "content_ids": [email, "7"],
         },
     )
@@ -605,6 +672,28 @@ async def test_no_raw_address_or_number_leaves(email, phone, key):
     assert "fbclid=IwAR_AbC" in body
     for raw in (email, phone, phone[1:], email.replace("@", "%40")):
         assert raw not in body
+
+
+@pytest.mark.parametrize("text", ["x" * 60_000, "@" * 60_000, "+1 " * 20_000, "a@b" * 20_000])
+async def test_a_long_text_is_looked_through_at_once(text):
+    started = time.monotonic()
+    await body_of(event(user_data={"note": text}))
+    assert time.monotonic() - started < 1
+
+
+async def test_while_a_large_batch_is_built_the_bot_gets_its_turn():
+    turns = 0
+
+    async def bot() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    working = asyncio.create_task(bot())
+    await body_of(*(event(event_id=f"e{n}") for n in range(1000)))
+    working.cancel()
+    assert turns >= 20
 
 
 async def test_the_same_event_makes_the_same_request_each_time():

@@ -36,7 +36,7 @@ async def fire(client, body=BODY, *, path="/v1/events/custom", **kwargs):
 
 
 async def eventually(ready):
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 5
     while not ready():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
@@ -209,7 +209,7 @@ async def test_wait_for_returns_when_the_events_are_there(grampixel, client):
     await fire(client)
     assert not waiting.done()
     await fire(client)
-    assert await asyncio.wait_for(waiting, 1) == grampixel.events
+    assert await asyncio.wait_for(waiting, 4) == grampixel.events
 
 
 async def test_wait_for_tells_what_came_instead(grampixel, client):
@@ -265,27 +265,39 @@ async def test_a_delayed_request_is_handled_normally(grampixel, client):
     assert time.monotonic() - began >= 0.1
 
 
+async def leave(request):
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
 async def test_a_delayed_request_is_accepted_though_the_client_has_left(grampixel, client):
-    grampixel.fail(Fault.delay(0.1))
-    with pytest.raises(asyncio.TimeoutError):
-        await fire(client, timeout=aiohttp.ClientTimeout(total=0.02))
+    grampixel.fail(Fault.delay(0.2))
+    request = asyncio.create_task(fire(client))
+    await eventually(lambda: grampixel._busy)
+    await leave(request)
     assert grampixel.events == []
     await grampixel.wait_for(1)
 
 
 async def test_a_hanging_request_is_never_answered(grampixel, client):
     grampixel.fail(Fault.hang())
-    with pytest.raises(asyncio.TimeoutError):
-        await fire(client, timeout=aiohttp.ClientTimeout(total=0.1))
+    request = asyncio.create_task(fire(client))
+    await eventually(lambda: grampixel.requests)
+    await asyncio.sleep(0.05)
+    assert not request.done()
     assert grampixel.events == []
     assert [request.status for request in grampixel.requests] == [None]
+    await leave(request)
     assert (await fire(client))[0] == 200
 
 
 async def test_a_hanging_request_ends_when_the_client_leaves(grampixel, client):
     grampixel.fail(Fault.hang())
-    with pytest.raises(asyncio.TimeoutError):
-        await fire(client, timeout=aiohttp.ClientTimeout(total=0.05))
+    request = asyncio.create_task(fire(client))
+    await eventually(lambda: grampixel.requests)
+    assert grampixel._busy
+    await leave(request)
     await eventually(lambda: not grampixel._busy)
 
 
@@ -300,7 +312,7 @@ async def test_stopping_is_quick_while_requests_hang():
         assert await grampixel.bell.until(lambda: len(grampixel.requests) == 2, 5)
         leaves.cancel()
         began = time.monotonic()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1
     with pytest.raises(aiohttp.ClientError):
         await stays
     await client.close()
@@ -316,7 +328,7 @@ async def test_stopping_does_not_wait_for_a_delay():
             await eventually(lambda: grampixel._busy)
             began = time.monotonic()
             await grampixel.__aexit__()
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 1
             with pytest.raises(aiohttp.ClientError):
                 await sending
 
@@ -346,6 +358,16 @@ async def test_a_body_of_more_than_a_megabyte_is_read(grampixel):
     async with httpx.AsyncClient(headers={"x-api-key": grampixel.api_key}) as client:
         response = await client.post(f"{grampixel.url}/v1/events/custom", json=body)
     assert response.status_code == 200
+
+
+async def test_stopping_closes_idle_connections(grampixel):
+    host, port = grampixel.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+    await grampixel.__aexit__()
+    await asyncio.wait_for(reader.read(), 1)
+    writer.close()
 
 
 async def test_it_must_be_running_to_have_an_address():

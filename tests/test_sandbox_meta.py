@@ -207,8 +207,7 @@ FULL = {
 
 @pytest.mark.parametrize(
     "source",
-    ["email", "website", "app", "phone_call", "chat", "physical_store", "system_generated"]
-    + ["other"],
+    "email website app phone_call chat physical_store system_generated other".split(),  # noqa: SIM905
 )
 async def test_every_documented_field_is_known(client, source):
     assert (await send(client, {**FULL, "action_source": source}))[0] == 200

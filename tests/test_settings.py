@@ -328,3 +328,62 @@ def test_a_refused_url_does_not_show_its_password():
     with pytest.raises(ConfigurationError) as caught:
         from_url("mysql://user:secret@db/gp")
     assert "secret" not in str(caught.value)
+
+
+def test_every_destination_can_be_set_from_outside(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    variables = {
+        "GP_GRAMPIXEL__API_KEY": "key",
+        "GP_GRAMPIXEL__WORKSPACE_ID": "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "GP_LEADSAIL__API_KEY": "key",
+        "GP_LEADSAIL__PIXEL_ID": "123",
+        "GP_LEADSAIL__PLATFORM": "tiktok",
+        "GP_META__PIXEL_ID": "456",
+        "GP_META__ACCESS_TOKEN": "token",
+        "GP_META__API_VERSION": "v25.0",
+        "GP_META__APP_SECRET": "secret",
+        "GP_TIKTOK__PIXEL_CODE": "C789",
+        "GP_TIKTOK__ACCESS_TOKEN": "token",
+        "GP_TIKTOK__PAGE_URL": "https://example.com/?campaign=1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    built = {destination.name: destination for destination in Settings().destinations()}
+    assert {name: type(one).__name__ for name, one in built.items()} == {
+        "grampixel": "GramPixel",
+        "leadsail": "LeadSail",
+        "meta": "MetaCAPI",
+        "tiktok": "TikTokEvents",
+    }
+    assert built["leadsail"].platform == "tiktok"
+    assert built["meta"].pixel_id == "456"
+    assert built["tiktok"].pixel_code == "C789"
+
+
+def test_every_mistake_in_every_group_is_named_at_once(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "GP_LEADSAIL__PLATFORM": "vk",
+        "GP_META__ACCESS_TOKEN": "to ken",
+        "GP_META__API_VERSION": "26",
+        "GP_TIKTOK__PIXEL_CODE": "C 789",
+        "GP_TIKTOK__EVENT_SOURCE": "crm",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings()
+    text = str(caught.value)
+    for expected in (
+        "GP_LEADSAIL__API_KEY: missing",
+        "GP_LEADSAIL__PIXEL_ID: missing",
+        "GP_LEADSAIL__PLATFORM: malformed; expected facebook or tiktok",
+        "GP_META__PIXEL_ID: missing",
+        "GP_META__ACCESS_TOKEN: malformed; expected an access token",
+        "GP_META__API_VERSION: malformed; expected a version such as v26.0",
+        "GP_TIKTOK__PIXEL_CODE: malformed",
+        "GP_TIKTOK__ACCESS_TOKEN: missing",
+        "GP_TIKTOK__EVENT_SOURCE: malformed; expected web or app",
+    ):
+        assert expected in text
+    assert "to ken" not in text
+    assert "C 789" not in text

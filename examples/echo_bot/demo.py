@@ -5,52 +5,66 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
+from aiohttp import web
 
 from examples.echo_bot.bot import create_dispatcher
+from examples.echo_bot.report import EXPECTED, report
 from gp_aiogram import Settings, Tracker
-from gp_aiogram.sandbox import Fault, GramPixelSandbox, SandboxUser, TelegramSandbox
+from gp_aiogram.sandbox import (
+    DestinationSandbox,
+    Fault,
+    GramPixelSandbox,
+    MetaSandbox,
+    SandboxUser,
+    TelegramSandbox,
+    TikTokSandbox,
+)
+from gp_aiogram.web import Landing
 
-#: Seconds: two retries come after about 2 and 6 seconds, give or take half.
+#: Seconds: the retries of Eve's event come after about 2 and 6 seconds, give or take half.
 PATIENCE = 30.0
 
-#: What the backend must have received in the end: user, event, session, value, currency.
-EXPECTED = [
-    ("Ada", "REG", "gp_a1b2c3", None, None),
-    ("Ada", "FTD", "gp_a1b2c3", 150.0, "EUR"),
-    ("Bob", "REG", None, None, None),
-    ("Eve", "FTD", "gp_e5f6a7", 150.0, "EUR"),
-]
+AD = "/go?fbclid=IwAR0Ada&ttclid=E.C.P.Ada&utm_source=ads&utm_campaign=spring"
+BROWSER = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15"
 
-Row = tuple[str, str, "str | None", "float | None", "str | None"]
+USERS = {1001: "Ada", 1002: "Bob", 1003: "Eve"}
 
 
 async def demo() -> int:
-    """Play the three users and compare what the backend received; the exit code."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with TelegramSandbox() as telegram, GramPixelSandbox() as grampixel:
-            server = TelegramAPIServer.from_base(telegram.url)
-            bot = Bot(telegram.token, session=AiohttpSession(api=server))
-            tracker = Tracker.from_settings(_settings(grampixel, Path(folder)))
-            dispatcher = create_dispatcher(tracker)
-            polling = asyncio.create_task(dispatcher.start_polling(bot, handle_signals=False))
-            names = {1001: "Ada", 1002: "Bob", 1003: "Eve"}
-            ada, bob, eve = (telegram.user(number, name) for number, name in names.items())
-            await _play(ada, bob, eve, grampixel)
-            await _wait_for_deliveries(grampixel)
-            await dispatcher.stop_polling()
-            await polling
-            return _report(grampixel, names)
+    """Play the three users and compare what the destinations received; the exit code."""
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        telegram = await stack.enter_async_context(TelegramSandbox())
+        grampixel = await stack.enter_async_context(GramPixelSandbox())
+        meta = await stack.enter_async_context(MetaSandbox())
+        tiktok = await stack.enter_async_context(TikTokSandbox())
+        tracker = Tracker.from_settings(_settings(Path(folder), grampixel, meta, tiktok))
+        await stack.enter_async_context(_polling(tracker, telegram))
+        landing = await stack.enter_async_context(_landing(tracker))
+        ada, bob, eve = (telegram.user(number, name) for number, name in USERS.items())
+        session_id = await _play_ada(ada, landing)
+        await _play_bob(bob)
+        await _play_eve(eve, grampixel)
+        await _wait(grampixel, meta, tiktok)
+        return 0 if report(USERS, session_id, grampixel, meta, tiktok) else 1
 
 
-def _settings(grampixel: GramPixelSandbox, folder: Path) -> Settings:
+def _settings(
+    folder: Path,
+    grampixel: GramPixelSandbox,
+    meta: MetaSandbox,
+    tiktok: TikTokSandbox,
+) -> Settings:
     """What ``GP_*`` variables hold in real life."""
     return Settings(
         store=f"sqlite:///{folder / 'gp.sqlite3'}",
@@ -59,31 +73,74 @@ def _settings(grampixel: GramPixelSandbox, folder: Path) -> Settings:
             "workspace_id": grampixel.workspace_id,
             "base_url": grampixel.url,
         },
+        meta={
+            "pixel_id": meta.pixel_id,
+            "access_token": meta.access_token,
+            "base_url": meta.url,
+        },
+        tiktok={
+            "pixel_code": tiktok.pixel_code,
+            "access_token": tiktok.access_token,
+            "base_url": tiktok.url,
+        },
     )
 
 
-async def _play(
-    ada: SandboxUser,
-    bob: SandboxUser,
-    eve: SandboxUser,
-    grampixel: GramPixelSandbox,
-) -> None:
-    print("Ada clicks an ad and opens t.me/the_bot?start=gp_a1b2c3")
-    await _start(ada, "gp_a1b2c3")
+@asynccontextmanager
+async def _polling(tracker: Tracker, telegram: TelegramSandbox) -> AsyncIterator[None]:
+    server = TelegramAPIServer.from_base(telegram.url)
+    bot = Bot(telegram.token, session=AiohttpSession(api=server))
+    dispatcher = create_dispatcher(tracker)
+    polling = asyncio.create_task(dispatcher.start_polling(bot, handle_signals=False))
+    try:
+        yield
+    finally:
+        await dispatcher.stop_polling()
+        await polling
+
+
+@asynccontextmanager
+async def _landing(tracker: Tracker) -> AsyncIterator[str]:
+    """Serve the endpoint that ads lead to; its address."""
+    app = web.Application()
+    Landing(tracker, bot="sandbox_bot").setup(app)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def _play_ada(ada: SandboxUser, landing: str) -> str:
+    print("Ada clicks an ad")
+    async with httpx.AsyncClient(headers={"user-agent": BROWSER}) as browser:
+        response = await browser.get(landing + AD)
+    target = response.headers["location"]
+    print(f"  GET {AD}\n    ->  {target}")
+    (session_id,) = parse_qs(urlsplit(target).query)["start"]
+    await _start(ada, session_id)
     await _click(ada, "Register")
     await _click(ada, "Deposit 150 EUR")
     await _click(ada, "Deposit 150 EUR", "(again: a first deposit counts once)")
+    return session_id
 
+
+async def _play_bob(bob: SandboxUser) -> None:
     print("\nBob finds the bot by himself")
     await _start(bob, None)
     await _click(bob, "Register")
 
-    print("\nEve clicks another ad; the backend fails twice for her")
+
+async def _play_eve(eve: SandboxUser, grampixel: GramPixelSandbox) -> None:
+    print("\nEve comes by a link of GramPixel's own; its backend fails twice for her")
     grampixel.fail(Fault.status(503), times=2, when=lambda body: body["telegram_id"] == eve.id)
     await _start(eve, "gp_e5f6a7")
     await _click(eve, "Deposit 150 EUR")
     reply = await eve.send("How are you?")
-    print(f"  says 'How are you?'  ->  {reply.text}")
+    print(f"  How are you?  ->  {reply.text}")
 
 
 async def _start(user: SandboxUser, payload: str | None) -> None:
@@ -96,49 +153,13 @@ async def _click(user: SandboxUser, button: str, remark: str = "") -> None:
     print(f"  [{button}]  ->  {reply.text} {remark}")
 
 
-async def _wait_for_deliveries(grampixel: GramPixelSandbox) -> None:
+async def _wait(grampixel: GramPixelSandbox, meta: MetaSandbox, tiktok: TikTokSandbox) -> None:
     print("\nThe bot answered at once; the courier delivers behind its back …")
     started = time.monotonic()
+    sandboxes: tuple[DestinationSandbox[Any], ...] = (grampixel, meta, tiktok)
     try:
-        await grampixel.wait_for(len(EXPECTED), timeout=PATIENCE)
+        for expected, sandbox in zip(EXPECTED.values(), sandboxes, strict=True):
+            await sandbox.wait_for(len(expected), timeout=PATIENCE)
     except TimeoutError as error:
         print(f"  {error}")
     print(f"  … done after {time.monotonic() - started:.1f} s more\n")
-
-
-def _report(grampixel: GramPixelSandbox, names: dict[int, str]) -> int:
-    print("What the backend received:")
-    print(f"  {'user':6}{'event':7}{'session':12}{'value':>8} {'currency':10}idempotency key")
-    received = []
-    for event in grampixel.events:
-        row = _row(event.body, names)
-        received.append(row)
-        user, name, session, value, currency = ("-" if cell is None else cell for cell in row)
-        print(f"  {user:6}{name:7}{session:12}{value:>8} {currency:10}{event.idempotency_key}")
-    for number, name in names.items():
-        statuses = [
-            str(request.status)
-            for request in grampixel.requests
-            if request.body["telegram_id"] == number
-        ]
-        print(f"  {name}'s requests were answered: {', '.join(statuses)}")
-    missing = Counter(EXPECTED) - Counter(received)
-    surplus = Counter(received) - Counter(EXPECTED)
-    for row in missing.elements():
-        print(f"MISSING: {row}")
-    for row in surplus.elements():
-        print(f"NOT EXPECTED: {row}")
-    if missing or surplus:
-        return 1
-    print("\nEvery event arrived, once.")
-    return 0
-
-
-def _row(body: Mapping[str, Any], names: dict[int, str]) -> Row:
-    return (
-        names[body["telegram_id"]],
-        body["event_name"],
-        body.get("session_id"),
-        body.get("value"),
-        body.get("currency"),
-    )

@@ -19,6 +19,7 @@ from gp_aiogram import catalogue
 from gp_aiogram.click import Click
 from gp_aiogram.destinations.ads import (
     OnceLog,
+    built,
     checked_choice,
     checked_code,
     checked_names,
@@ -195,7 +196,7 @@ class MetaCAPI(HTTPDestination):
 
         :raises DeliveryError: as the contract says.
         """
-        data = [self._server_event(event) for event in events]
+        data = await built(events, self._server_event)
         response = await self.post(self._path, {"data": data, **self._main})
         return [self._receipt(response, len(events))] * len(events)
 
@@ -231,17 +232,20 @@ class MetaCAPI(HTTPDestination):
         return self.action_source
 
     def _custom_data(self, event: Event) -> dict[str, Any]:
-        shared = shareable(event.user_data)
-        standard = {key: part for key, part in shared.items() if key in _STANDARD}
-        custom = {
-            key: part
-            for key, part in shared.items()
-            if key not in _STANDARD and key not in _OF_THE_EVENT and _is_scalar(part)
-        }
+        custom: dict[str, Any] = {}
+        standard: dict[str, Any] = {}
+        for key, part in shareable(event.user_data).items():
+            if key in _STANDARD:
+                standard[key] = part
+            elif key not in _OF_THE_EVENT and isinstance(part, (str, int, float)):
+                custom[key] = part
+        return {**custom, **self._standard(standard), **money(event, self._exchange)}
+
+    def _standard(self, given: Mapping[str, Any]) -> dict[str, Any]:
         misfits: list[str] = []
-        known = fitted(standard, _STANDARD, "user_data", misfits) or {}
+        known: dict[str, Any] = fitted(given, _STANDARD, "user_data", misfits) or {}
         self._once.warn(self.name, misfits)
-        return {**custom, **known, **money(event, self._exchange)}
+        return known
 
     def _receipt(self, response: httpx.Response, sent: int) -> Receipt:
         error = meta_error(response)
@@ -254,7 +258,11 @@ class MetaCAPI(HTTPDestination):
         if received < sent:
             msg = f"Meta received {received} of {sent} events and does not say which"
             raise Unreachable(msg, ambiguous=True)
-        told = {"fbtrace_id": answer.get("fbtrace_id"), "messages": answer.get("messages")}
+        messages = answer.get("messages")
+        told = {
+            "fbtrace_id": answer.get("fbtrace_id"),
+            "messages": "; ".join(map(str, messages)) if isinstance(messages, list) else None,
+        }
         return {key: self._reason(str(text)) for key, text in told.items() if text}
 
     def _not_metas(self, response: httpx.Response) -> DeliveryError:
@@ -333,7 +341,3 @@ def _browser(click: Click) -> dict[str, str]:
         "client_user_agent": click.user_agent,
     }
     return {name: value for name, value in known.items() if value}
-
-
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, (str, int, float))

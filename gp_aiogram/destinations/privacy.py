@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
@@ -16,8 +17,8 @@ from gp_aiogram.identity import FIELDS
 
 #: Words that name personal data wherever they stand in a key, as in ``customer_email``.
 _WORDS = """
-address birthday birthdate dob email emails firstname fullname ip lastname login mail mobile msisdn
-passport patronymic phone phones ssn surname tel telephone username
+address birthday birthdate contact dob email emails firstname fullname ip lastname login mail
+mobile msisdn passport patronymic phone phones ssn surname tel telephone username whatsapp
 """
 
 _PERSONAL_WORDS = frozenset(_WORDS.split())
@@ -28,7 +29,7 @@ _PERSONAL_PAIRS = frozenset({"birth date", "e mail", "first name", "full name", 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
 
 #: What looks like an e-mail address, or a phone number with its plus, anywhere in a text.
-_PERSONAL_TEXT = re.compile(r"[^\s@]+@[^\s@]+\.\w|\+\s?[0-9](?:[\s().-]*[0-9]){7,14}(?![0-9])")
+_PERSONAL_TEXT = re.compile(r"[^\s@]@[^\s@]+\.\w|\+\s?[0-9](?:[\s().-]*[0-9]){7,14}(?![0-9])")
 
 
 def shareable(value: Any) -> Any:
@@ -37,13 +38,14 @@ def shareable(value: Any) -> Any:
         return {
             key: shareable(part)
             for key, part in value.items()
-            if not (is_personal_key(key) and _says_something(part)) and not _is_personal(part)
+            if not _is_personal(part) and not (_says_something(part) and is_personal_key(key))
         }
     if isinstance(value, list):
         return [shareable(part) for part in value if not _is_personal(part)]
     return value
 
 
+@lru_cache(maxsize=1024)
 def is_personal_key(key: str) -> bool:
     """Tell whether what has this name is personal data."""
     words = [word.lower() for word in _WORD.findall(key)]
@@ -52,9 +54,11 @@ def is_personal_key(key: str) -> bool:
         key.lower() in FIELDS
         or not _PERSONAL_WORDS.isdisjoint(words)
         or not _PERSONAL_PAIRS.isdisjoint(pairs)
+        or _is_personal(key)
     )
 
 
+@lru_cache(maxsize=1024)
 def shareable_url(url: str | None) -> str | None:
     """Return a page's address without personal parameters; click ids stay to the letter.
 
@@ -67,15 +71,19 @@ def shareable_url(url: str | None) -> str | None:
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
         return None
     query = "&".join(pair for pair in parts.query.split("&") if _is_shareable_pair(pair))
-    path = "" if _is_personal(unquote_plus(parts.path)) else parts.path
+    path = "" if _is_personal(_decoded(parts.path)) else parts.path
     return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
 
 
 def _is_shareable_pair(pair: str) -> bool:
     name, _, value = pair.partition("=")
-    text = unquote_plus(value)
-    # In a query a plus is a space, so a phone number may have lost its own.
-    return not (is_personal_key(unquote_plus(name)) or _is_personal(text) or _is_personal(value))
+    # In a query a plus is a space, so a phone number may have its own plus in either form.
+    personal = _is_personal(value) or _is_personal(_decoded(value))
+    return not personal and not is_personal_key(_decoded(name))
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def _says_something(value: object) -> bool:
@@ -83,4 +91,6 @@ def _says_something(value: object) -> bool:
 
 
 def _is_personal(value: object) -> bool:
-    return isinstance(value, str) and _PERSONAL_TEXT.search(value) is not None
+    if not isinstance(value, str) or not ("@" in value or "+" in value):
+        return False
+    return _PERSONAL_TEXT.search(value) is not None

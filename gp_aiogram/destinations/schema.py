@@ -29,25 +29,34 @@ Table = Union[Rule, "list[Table]", "Mapping[str, Table]"]
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def fitted(value: object, table: Table, where: str, misfits: list[str]) -> Any:
+def fitted(
+    value: object,
+    table: Table,
+    where: str,
+    misfits: list[str],
+    *,
+    exact: bool = False,
+) -> Any:
     """Return as much of a value as fits the table; None when nothing does.
 
     :param where: names the value in messages.
     :param misfits: gets a message for each part that does not fit; none shows a value.
+    :param exact: what a rule could turn into what it should be does not fit.
     """
     if isinstance(table, Rule):
         read = table.read(value)
-        return read if read is not None else _misfit(where, table.words, misfits)
+        fits = read is value if exact else read is not None
+        return read if fits else _misfit(where, table.words, misfits)
     if isinstance(table, list):
         if not isinstance(value, list):
             return _misfit(where, "a list", misfits)
-        parts = [fitted(part, table[0], f"{where}[]", misfits) for part in value]
+        parts = [fitted(part, table[0], f"{where}[]", misfits, exact=exact) for part in value]
         return [part for part in parts if part is not None] or None
     if not isinstance(value, Mapping):
         return _misfit(where, "an object", misfits)
     misfits += [f"there is no field {where}.{name}" for name in value if name not in table]
     fields = {
-        name: fitted(value[name], rule, f"{where}.{name}", misfits)
+        name: fitted(value[name], rule, f"{where}.{name}", misfits, exact=exact)
         for name, rule in table.items()
         if name in value
     }

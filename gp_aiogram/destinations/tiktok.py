@@ -14,6 +14,7 @@ from gp_aiogram import catalogue
 from gp_aiogram.click import Click
 from gp_aiogram.destinations.ads import (
     OnceLog,
+    built,
     checked_choice,
     checked_code,
     checked_names,
@@ -26,7 +27,7 @@ from gp_aiogram.destinations.ads import (
 from gp_aiogram.destinations.base import Receipt
 from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
 from gp_aiogram.destinations.privacy import shareable, shareable_url
-from gp_aiogram.destinations.schema import fitted
+from gp_aiogram.destinations.schema import fitted, is_digest
 from gp_aiogram.destinations.tiktok_errors import TAKEN, answered_code, tiktok_error
 from gp_aiogram.destinations.tiktok_schema import EVENTS, HASHED, PLAIN, PROPERTIES, USERS, misfits
 from gp_aiogram.errors import ConfigurationError, Rejected, Unreachable, shown
@@ -130,34 +131,37 @@ class TikTokEvents(HTTPDestination):
 
         :raises DeliveryError: as the contract says.
         """
-        data = [self._checked(self._item(event)) for event in events]
+        data = await built(events, self._item)
         response = await self.post(_PATH, {**self._root, "data": data})
         return [self._receipt(response)] * len(events)
 
     def _item(self, event: Event) -> dict[str, Any]:
-        properties = {**self._properties(event), **money(event, self._exchange)}
-        return {
-            "event": self._names.get(event.name, event.name),
-            "event_time": int(event.event_time.timestamp()),
-            "event_id": event.event_id,
-            "user": self._user(event),
-            **({"properties": properties} if properties else {}),
-            **self._place(event),
-            **self._privacy,
-        }
-
-    def _checked(self, item: dict[str, Any]) -> dict[str, Any]:
+        item = self._known(event)
         if wrong := misfits(item, self.event_source):
             msg = f"not sent, by TikTok's tables of fields: {'; '.join(wrong)}"
             raise Rejected(self._reason(msg))
         return item
 
+    def _known(self, event: Event) -> dict[str, Any]:
+        item = {
+            "event": self._names.get(event.name, event.name),
+            "event_time": int(event.event_time.timestamp()),
+            "event_id": event.event_id,
+            "user": self._user(event),
+            "properties": {**self._properties(event), **money(event, self._exchange)},
+            **self._place(event),
+            **self._privacy,
+        }
+        return {name: part for name, part in item.items() if part != {}}
+
     def _user(self, event: Event) -> dict[str, Any]:
         traits = event.traits.get("tiktok", {})
+        plain = {theirs: traits.get(ours) for ours, theirs in PLAIN.items()}
         user = {
             "external_id": external_ids(event, "tiktok"),
             **digests(event, "tiktok", HASHED),
-            **{theirs: traits[ours] for ours, theirs in PLAIN.items() if traits.get(ours)},
+            # A place that came as a digest cannot be made plain again.
+            **{name: text for name, text in plain.items() if text and not is_digest(text)},
             **({} if event.click is None else _browser(event.click)),
         }
         return {name: user[name] for name in USERS[self.event_source] if name in user}

@@ -241,56 +241,68 @@ def _conditional(event: Event, now: float) -> Iterator[Flaw]:
 
 
 def _too_old(event: Event, now: float) -> Body | None:
+    # "Server event parameters", event_time: 7 days, and 62 for a physical store.
     in_store = event["action_source"] == "physical_store"
     if now - event["event_time"] <= (MAX_AGE_IN_STORES if in_store else MAX_AGE):
         return None
-    text = (
+    message = (
         "The timestamp for this event is too far in the past. Events need to be sent from your "
         "server within 7 days of when they occurred. Enter a timestamp that has occurred within "
         "the last 7 days."
     )
-    return invalid(2804003, "Event Timestamp Too Old", text)
+    return invalid(2804003, "Event Timestamp Too Old", message)
 
 
 def _too_little(event: Event, _: float) -> Body | None:
+    # "Customer information parameters", the combinations that are refused.
     if not any(event["user_data"].keys() <= keys for keys in TOO_LITTLE):
         return None
     title = "You haven't added sufficient customer information parameter data for this event"
-    text = (
+    message = (
         "This event doesn't have any customer information parameters, or it has a combination of "
         "them that is too broad to match a person. Add more of them."
     )
-    return invalid(2804050, title, text)
+    return invalid(2804050, title, message)
 
 
 def _incomplete_purchase(event: Event, _: float) -> Body | None:
+    # "Custom data parameters": a Purchase has a value and a currency.
     custom_data = event.get("custom_data", {})
     if event["event_name"] != "Purchase":
         return None
     if "value" not in custom_data:
-        text = "Your purchase event doesn’t include a value parameter. Enter a value. For example: 1.99"  # noqa: E501, RUF001 - Meta's
-        return invalid(2804009, "Missing Value for Purchase Event", text)
+        message = (
+            "Your purchase event doesn’t include a value parameter. "  # noqa: RUF001 - Meta's
+            "Enter a value. For example: 1.99"
+        )
+        return invalid(2804009, "Missing Value for Purchase Event", message)
     if "currency" not in custom_data:
-        text = "Your purchase event doesn’t include a currency parameter. Enter a currency parameter. For example: USD"  # noqa: E501, RUF001 - Meta's
-        return invalid(2804010, "Missing Currency for Purchase Event", text)
+        message = (
+            "Your purchase event doesn’t include a currency parameter. "  # noqa: RUF001 - Meta's
+            "Enter a currency parameter. For example: USD"
+        )
+        return invalid(2804010, "Missing Currency for Purchase Event", message)
     return None
 
 
 def _wrong_messaging(event: Event, _: float) -> Body | None:
+    # "Conversions API for business messaging": its channels and its events.
     if event["action_source"] != "business_messaging":
         return None
     if "messaging_channel" not in event:
-        text = (
+        message = (
             "A messaging channel parameter is required when provided action source is "
             "business_messaging. Valid value could be messenger, whatsapp and instagram."
         )
-        return invalid(2804063, "Missing Messaging Channel Parameter", text)
+        return invalid(2804063, "Missing Messaging Channel Parameter", message)
     if event["event_name"] not in MESSAGING_EVENTS:
-        text = f"{event['event_name']} cannot be sent with action source business_messaging."
-        return invalid(2804066, "Invalid Event Type For Messaging", text)
+        message = f"{event['event_name']} cannot be sent with action source business_messaging."
+        return invalid(2804066, "Invalid Event Type For Messaging", message)
     return None
 
 
+#: Titles and texts of 2804009, 2804010, 2804063 and the titles of 2804003 and 2804050 are on
+#: record; the other words are this stand-in's, as Meta's are not to be relied on.
 RULES: tuple[Callable[[Event, float], Body | None], ...] = (
     _too_old,
     _too_little,

@@ -24,7 +24,7 @@ MAX_EVENTS = 1000
 MAX_TTCLID = 1000
 
 #: What an event of a source must have ("Report App, Web, Offline, or CRM Events").
-REQUIRED = {"web": "page", "app": "app", "crm": "lead", "offline": None}
+REQUIRED = {"web": "page", "app": "app", "offline": None, "crm": "lead"}
 
 CURRENCIES = frozenset(
     """

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
@@ -18,7 +17,7 @@ Update = dict[str, Any]
 MAX_UPDATES = 100
 HIDDEN_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 
-_FIRST_BACKOFF, _MAX_BACKOFF, _LONG = 0.05, 1.0, 3600.0
+_FIRST_BACKOFF, _MAX_BACKOFF, _LONG = 0.05, 0.5, 3600.0
 _WEBHOOK_TIMEOUT = ClientTimeout(total=60)
 
 
@@ -167,7 +166,7 @@ class UpdateQueue:
                 continue
             webhook.last_error_date, webhook.last_error_message = int(time.time()), error
             entry.fate = f"was not accepted by the webhook: {error}"
-            await self._bell.until(partial(self._has_left, webhook), backoff)
+            await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _MAX_BACKOFF)
 
     async def _post_one(
@@ -196,9 +195,6 @@ class UpdateQueue:
         except (ClientError, asyncio.TimeoutError) as error:
             return f"Connection failed: {type(error).__name__}: {error}"
         return None
-
-    def _has_left(self, webhook: Webhook) -> bool:
-        return self.webhook is not webhook
 
     def _confirm(self, offset: int) -> None:
         if offset < 0:

@@ -4,27 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timezone
 
 from gp_aiogram.click import Click
 from gp_aiogram.stores.base import Profile, ProfileStore
 from gp_aiogram.testing.contract_base import Contract
+from gp_aiogram.testing.samples import CLICK, OTHER_USER, USER
 
-USER, OTHER_USER = 2**52 - 1, 43
-CLICK = Click(
-    at=datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=timezone.utc),
-    fbclid="IwAR0aBcD_-e",
-    fbc="fb.1.1767268800123.IwAR0aBcD_-e",
-    fbp="fb.1.1767268800000.1098115397",
-    ttclid="E.C.P." + "x" * 990,
-    ttp="2ODUc3zZhXMkUjUsLfRhbdmOn6V",
-    gclid="Cj0KCQ",
-    utm={"utm_source": "tiktok", "utm_campaign": "été 😀"},
-    ip="2001:db8::1",
-    user_agent="Mozilla/5.0",
-    url="https://example.com/?utm_source=tiktok",
-    referrer="https://example.org/",
-)
 SMALL = Click(at=CLICK.at)
 
 
@@ -47,6 +32,12 @@ class ProfileStoreContract(Contract):
         assert not await store.add_click("gp_a", CLICK)
         assert await store.profile(USER, "gp_a") == Profile(CLICK)
 
+    async def test_the_case_of_a_session_id_matters(self, store: ProfileStore) -> None:
+        assert await store.add_click("gp_a", CLICK)
+        assert await store.add_click("gp_A", SMALL)
+        assert await store.profile(USER, "gp_a") == Profile(CLICK)
+        assert await store.profile(USER, "gp_A") == Profile(SMALL)
+
     async def test_of_many_clicks_at_once_one_wins(self, store: ProfileStore) -> None:
         added = await asyncio.gather(*(store.add_click("gp_a", SMALL) for _ in range(50)))
         assert sum(added) == 1
@@ -65,6 +56,13 @@ class ProfileStoreContract(Contract):
         known = {"meta": {"em": "a", "ph": "c", "fn": "d"}, "tiktok": {"em": "e"}}
         assert await store.profile(USER, None) == Profile(None, known)
 
+    async def test_traits_that_come_at_once_are_all_kept(self, store: ProfileStore) -> None:
+        fields = {f"field{n}": f"value {n} ✓" for n in range(50)}
+        await asyncio.gather(
+            *(store.add_traits(USER, {"meta": {name: value}}) for name, value in fields.items()),
+        )
+        assert await store.profile(USER, None) == Profile(None, {"meta": fields})
+
     async def test_no_traits_change_nothing(self, store: ProfileStore) -> None:
         await store.add_traits(USER, {})
         await store.add_traits(USER, {"meta": {}})
@@ -75,3 +73,18 @@ class ProfileStoreContract(Contract):
         await store.add_traits(USER, {"meta": {"em": "a"}})
         (await store.profile(USER, None)).traits["meta"]["em"] = "b"  # type: ignore[index]
         assert (await store.profile(USER, None)).traits == {"meta": {"em": "a"}}
+
+    async def test_what_is_given_is_copied(self, store: ProfileStore) -> None:
+        fields = {"em": "a"}
+        await store.add_traits(USER, {"meta": fields})
+        fields["em"] = "b"
+        assert (await store.profile(USER, None)).traits == {"meta": {"em": "a"}}
+
+    async def test_profiles_outlive_closing(self, store: ProfileStore) -> None:
+        await store.open()
+        await store.add_click("gp_a", CLICK)
+        await store.close()
+        await store.close()
+        await store.add_traits(USER, {"meta": {"em": "a"}})
+        await store.open()
+        assert await store.profile(USER, "gp_a") == Profile(CLICK, {"meta": {"em": "a"}})

@@ -142,7 +142,7 @@ class SessionStoreContract(Contract):
             find(OTHER_BOT, first=True),
             find(BOT + 9, first=False),
         )
-        assert found == [early, late, late, [None] * len(early)]
+        assert tuple(found) == (early, late, late, [None] * len(early))
 
     async def test_touches_outlive_closing(self, store: SessionStore) -> None:
         await store.open()

@@ -1,0 +1,271 @@
+"""The endpoint behind an ad: it keeps the click and sends the person on to the bot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from gp_aiogram.click import Click
+from gp_aiogram.clock import Clock, SystemClock
+from gp_aiogram.errors import shown
+from gp_aiogram.event import utc_from_timestamp
+from gp_aiogram.tracker import Tracker
+from gp_aiogram.web import fields
+from gp_aiogram.web.body import BadBody, read_report
+from gp_aiogram.web.limits import PerIpLimit
+from gp_aiogram.web.links import BotLinks, LinkKind
+from gp_aiogram.web.origins import Origins
+from gp_aiogram.web.previews import is_person
+from gp_aiogram.web.visitors import Address, Network, Visitors
+
+logger = logging.getLogger("gp_aiogram.web")
+
+T = TypeVar("T")
+
+InviteLink = Callable[[str], Awaitable[str]]
+
+#: Seconds that a person waits at most for the store, and for an invite link.
+_STORE_PATIENCE = 2.0
+_INVITE_PATIENCE = 2.0
+
+#: Seconds for which a browser may keep the script.
+_SCRIPT_AGE = 3600
+
+_INVITE_PREFIX = "https://t.me/"
+
+
+class Landing:
+    """Turns ad clicks into sessions, as routes of any :class:`aiohttp.web.Application`.
+
+    ``GET /go`` keeps the click and redirects to the bot, ``POST /click`` does the same for a page
+    of one's own, and ``GET /gp.js`` is the script that such a page includes. A person who clicked
+    an ad always gets to the bot: whatever fails costs the session, never the click.
+
+    :param tracker: keeps the clicks; whoever made it starts and closes it.
+    :param bot: the bot's username.
+    :param kind: the parameter that carries the session: ``"start"``, ``"startgroup"``, or
+        ``"startapp"`` for a Mini App.
+    :param app_name: short name of the Mini App; None means the bot's main one.
+    :param invite_link: makes the link for a session, such as an invite link to a channel whose
+        name is the session id; whatever it raises, and more than ``invite_patience`` seconds,
+        lead to the bot instead.
+    :param invite_patience: seconds to wait for it.
+    :param trusted_proxies: addresses or networks of the proxies in front, whose
+        ``X-Forwarded-For`` and ``Forwarded`` are believed; ``"unix"`` for a Unix socket.
+    :param allowed_origins: pages that may report clicks, such as ``https://example.com``;
+        ``"*"`` means all. The server's own origin needs no mention.
+    :param per_ip_limit: sessions per minute and address (for IPv6: per /64), and at once after a
+        quiet minute. Mobile providers put many people behind one address. None means no limit.
+    :param clock: tells the time of clicks.
+    :raises ConfigurationError: when one of them makes no sense.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        bot: str,
+        *,
+        kind: LinkKind = "start",
+        app_name: str | None = None,
+        invite_link: InviteLink | None = None,
+        invite_patience: float = _INVITE_PATIENCE,
+        trusted_proxies: Collection[str | Address | Network] = (),
+        allowed_origins: Collection[str] = (),
+        per_ip_limit: float | None = 60,
+        clock: Clock | None = None,
+    ) -> None:
+        self._tracker = tracker
+        self._links = BotLinks(bot, kind, app_name)
+        self._invite_link = invite_link
+        self._invite_patience = invite_patience
+        self._visitors = Visitors(trusted_proxies)
+        self._origins = Origins(allowed_origins)
+        self._clock = clock or SystemClock()
+        self._limit = PerIpLimit(per_ip_limit, self._clock.monotonic)
+        self._script = _script(self._links)
+        self._script_etag = sha256(self._script.encode()).hexdigest()[:16]
+
+    def routes(self, prefix: str = "") -> list[web.RouteDef]:
+        """Return the routes, to be added to an application.
+
+        :param prefix: the path above them, such as ``/ads``.
+        """
+        path = f"/{prefix.strip('/')}".rstrip("/")
+        return [
+            web.get(f"{path}/go", self.go),
+            web.post(f"{path}/click", self.click),
+            web.options(f"{path}/click", self.preflight),
+            web.get(f"{path}/gp.js", self.script),
+        ]
+
+    def setup(self, app: web.Application, prefix: str = "") -> None:
+        """Add the routes to an application.
+
+        :param prefix: the path above them, such as ``/ads``.
+        """
+        app.add_routes(self.routes(prefix))
+
+    async def go(self, request: web.Request) -> web.Response:
+        """Keep a click and redirect to the bot."""
+        session_id = None
+        if is_person(request):
+            ip = self._visitors.address(request)
+            if self._may_have_one_more(ip):
+                session_id = await self._keep(lambda: self._click_of_visit(request, ip))
+        headers = {
+            "Location": await self._link(session_id),
+            "Cache-Control": "no-store",
+            # Neither Telegram nor anybody in between needs to see the click ids.
+            "Referrer-Policy": "no-referrer",
+            "X-Robots-Tag": "noindex",
+        }
+        return web.Response(status=302, headers=headers)
+
+    async def click(self, request: web.Request) -> web.Response:
+        """Keep a click that a page reports; answer with the session and the link."""
+        headers = {**self._origins.headers(request), "Cache-Control": "no-store"}
+        plain: dict[str, Any] = {"session_id": None, "link": self._links.plain}
+
+        def refused(status: int, reason: str, **more: Any) -> web.Response:
+            body = {"error": reason, **more}
+            return web.json_response(body, status=status, headers=headers)
+
+        if not self._origins.admit(request):
+            return refused(403, "this origin is not among allowed_origins")
+        try:
+            report = await read_report(request)
+        except BadBody as error:
+            return refused(error.status, error.reason)
+        if not is_person(request):
+            return web.json_response(plain, headers=headers)
+        ip = self._visitors.address(request)
+        if not self._may_have_one_more(ip):
+            headers["Retry-After"] = str(self._limit.retry_after)
+            return refused(429, "too many clicks from this address", **plain)
+        session_id = await self._keep(lambda: self._click_of_report(request, report, ip))
+        if session_id is None:
+            return refused(503, "the click could not be kept", **plain)
+        link = await self._link(session_id)
+        return web.json_response({"session_id": session_id, "link": link}, headers=headers)
+
+    async def preflight(self, request: web.Request) -> web.Response:
+        """Answer what a browser asks before it posts."""
+        return self._origins.preflight(request)
+
+    async def script(self, request: web.Request) -> web.Response:
+        """Serve the script for pages of one's own."""
+        response = web.Response(
+            text=self._script,
+            content_type="text/javascript",
+            charset="utf-8",
+            headers={
+                "Cache-Control": f"public, max-age={_SCRIPT_AGE}",
+                "Cross-Origin-Resource-Policy": "cross-origin",
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+        response.etag = self._script_etag
+        if any(etag.value == self._script_etag for etag in request.if_none_match or ()):
+            response.set_status(304)
+            response.body = None
+        return response
+
+    def _may_have_one_more(self, ip: str | None) -> bool:
+        allowed = self._limit.take(ip)
+        if not allowed:
+            self._tracker.counts["clicks_limited"] += 1
+        return allowed
+
+    async def _keep(self, click: Callable[[], Click]) -> str | None:
+        """Keep a click; None when it could not be kept."""
+        try:
+            return await _within(_STORE_PATIENCE, self._tracker.register_click(click()))
+        except Exception:
+            self._tracker.counts["click_errors"] += 1
+            logger.exception("a click could not be kept; the person goes on without a session")
+            return None
+
+    async def _link(self, session_id: str | None) -> str:
+        """Return where to send a person; nothing of the request has a say in it."""
+        if session_id is None:
+            return self._links.plain
+        if self._invite_link is not None:
+            try:
+                link: object = await _within(self._invite_patience, self._invite_link(session_id))
+                if isinstance(link, str) and link.startswith(_INVITE_PREFIX):
+                    return link
+                logger.error("invite_link must return a t.me link, not %s", shown(link))
+            except Exception:
+                logger.exception("no invite link could be made; the person goes to the bot")
+            self._tracker.counts["invite_errors"] += 1
+        return self._links.with_session(session_id)
+
+    def _click_of_visit(self, request: web.Request, ip: str | None) -> Click:
+        path = request.raw_path if request.raw_path.startswith("/") else request.path_qs
+        url = f"{self._visitors.scheme(request)}://{request.host}{path}"
+        return Click(
+            at=utc_from_timestamp(self._clock.time()),
+            ip=ip,
+            user_agent=fields.user_agent(request),
+            url=fields.address(url),
+            referrer=fields.address(request.headers.get("Referer")),
+            **fields.from_query(url),
+            **fields.from_cookies(request),
+        )
+
+    def _click_of_report(
+        self,
+        request: web.Request,
+        report: dict[str, str],
+        ip: str | None,
+    ) -> Click:
+        url = report.get("url") or request.headers.get("Referer") or ""
+        return Click(
+            at=utc_from_timestamp(self._clock.time()),
+            ip=ip,
+            user_agent=fields.user_agent(request),
+            url=fields.address(url),
+            referrer=fields.address(report.get("referrer")),
+            **_preferring(fields.from_ids(report), fields.from_query(url)),
+            **_preferring(fields.from_pixels(report), fields.from_cookies(request)),
+        )
+
+
+def _preferring(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    return {name: first.get(name) or other for name, other in second.items()}
+
+
+def _script(links: BotLinks) -> str:
+    """Return gp.js for this bot, without comments and indentation."""
+    source = files("gp_aiogram.web").joinpath("gp.js").read_text(encoding="utf-8")
+    for name, value in (("BOT", links.bot), ("KIND", links.kind)):
+        source = source.replace(f'"%{name}%"', json.dumps(value))
+    lines = (line.strip() for line in source.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+async def _within(seconds: float, working: Awaitable[T]) -> T:
+    """Wait for something, and not a moment longer even when it does not heed its cancelling.
+
+    :raises TimeoutError: when it took longer.
+    """
+    task = asyncio.ensure_future(working)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        task.cancel()
+    if not task.done():
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())
+        msg = f"it took longer than {seconds:g} s"
+        raise TimeoutError(msg)
+    if task.cancelled():
+        msg = "it was cancelled"  # by the store, say; this request goes on
+        raise RuntimeError(msg)
+    return task.result()

@@ -1,0 +1,68 @@
+"""The bot's own t.me links, fixed by configuration."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from gp_aiogram.errors import ConfigurationError, shown
+
+LinkKind = Literal["start", "startapp", "startgroup"]
+
+#: Telegram's rule for usernames, and the shortest that were ever given out.
+_USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,31}")
+
+#: The short name of a Mini App, as BotFather asks for it.
+_APP_NAME = re.compile(r"[A-Za-z0-9_]{3,30}")
+
+
+@dataclass(frozen=True)
+class BotLinks:
+    """Where a person who clicked an ad is sent.
+
+    Source: https://core.telegram.org/api/links, "Bot links", "Direct Mini App links" and
+    "Main Mini App links".
+
+    :param bot: the bot's username, with or without ``@``.
+    :param kind: ``"start"`` opens the chat with the bot, ``"startgroup"`` has the person choose a
+        group for it, ``"startapp"`` opens a Mini App.
+    :param app_name: short name of the Mini App; None means the bot's main one.
+    :raises ConfigurationError: when one of them makes no sense.
+    """
+
+    bot: str
+    kind: LinkKind = "start"
+    app_name: str | None = None
+    #: The link of a person without a session.
+    plain: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        given: object = self.bot
+        bot = given.removeprefix("@") if isinstance(given, str) else ""
+        if not _USERNAME.fullmatch(bot):
+            msg = f"Landing(bot=...) must be the bot's username, not {shown(given)}"
+            raise ConfigurationError(msg)
+        if self.kind not in get_args(LinkKind):
+            kinds = ", ".join(get_args(LinkKind))
+            msg = f"Landing(kind=...) must be one of {kinds}, not {shown(self.kind)}"
+            raise ConfigurationError(msg)
+        if self.app_name is not None:
+            if self.kind != "startapp":
+                msg = f"Landing(app_name=...) needs kind='startapp', not {self.kind!r}"
+                raise ConfigurationError(msg)
+            if not _APP_NAME.fullmatch(self.app_name):
+                msg = f"Landing(app_name=...) must be a short name, not {shown(self.app_name)}"
+                raise ConfigurationError(msg)
+        object.__setattr__(self, "bot", bot)
+        needs_kind = self.kind != "start" and self.app_name is None
+        object.__setattr__(self, "plain", self._base + (f"?{self.kind}" if needs_kind else ""))
+
+    def with_session(self, session_id: str) -> str:
+        """Return the link that carries a session into the bot."""
+        return f"{self._base}?{self.kind}={session_id}"
+
+    @property
+    def _base(self) -> str:
+        app = f"/{self.app_name}" if self.app_name else ""
+        return f"https://t.me/{self.bot}{app}"

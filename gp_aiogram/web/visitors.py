@@ -1,0 +1,154 @@
+"""Where a visitor comes from, as far as the proxies in front can be believed."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+from aiohttp import web
+
+from gp_aiogram.errors import ConfigurationError, shown
+
+logger = logging.getLogger("gp_aiogram.web")
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+#: Stands for the peer at a Unix socket, who has no address.
+UNIX = "unix"
+
+#: Addresses within somebody's own network: nobody visits from there over the internet.
+_INNER = tuple(
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+            *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
+            *("::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
+        ),
+    )
+)
+
+#: A hop with a port: ``192.0.2.1:80``, ``[2001:db8::1]:80``, or brackets alone.
+_WITH_PORT = re.compile(r"\[(?P<v6>[^\]]+)\](?::\w*)?|(?P<v4>[^:]+):\w*")
+
+_SCHEMES = frozenset({"http", "https"})
+
+
+class Visitors:
+    """Finds the visitor's address and scheme behind trusted proxies.
+
+    ``X-Forwarded-For`` and ``Forwarded`` (RFC 7239) are read only when the peer is trusted, from
+    the right: the first hop that is no trusted proxy is the visitor, whatever he wrote further
+    left. When both headers are there and name different visitors, neither is believed, since one
+    of them may be the visitor's own.
+
+    :param trusted_proxies: addresses or networks; ``"unix"`` is the peer at a Unix socket.
+    :raises ConfigurationError: when one of them is neither.
+    """
+
+    def __init__(self, trusted_proxies: Collection[str | Address | Network]) -> None:
+        if isinstance(trusted_proxies, str):
+            msg = f"trusted_proxies must be a list of networks, not {shown(trusted_proxies)}"
+            raise ConfigurationError(msg)
+        self._unix = UNIX in trusted_proxies
+        try:
+            self._trusted = [
+                ip_network(proxy, strict=False) for proxy in trusted_proxies if proxy != UNIX
+            ]
+        except ValueError as error:
+            msg = f"trusted_proxies must hold addresses or networks: {error}"
+            raise ConfigurationError(msg) from error
+        self._warned = False
+
+    def address(self, request: web.Request) -> str | None:
+        """Return the visitor's address; the peer's when no better one can be believed."""
+        peer = _address(request.remote or "")
+        fallback = None if peer is None else str(peer)
+        if not self._is_proxy(peer):
+            self._warn(request, peer)
+            return fallback
+        claims = {
+            self._farthest(hops)
+            for hops in (_x_forwarded_for(request), _forwarded(request))
+            if hops
+        }
+        if len(claims) != 1:
+            return fallback
+        (visitor,) = claims
+        return fallback if visitor is None or _is_inner(visitor) else str(visitor)
+
+    def scheme(self, request: web.Request) -> str:
+        """Return the scheme by which the visitor came."""
+        if self._is_proxy(_address(request.remote or "")):
+            told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+            if not told and request.forwarded:
+                told = request.forwarded[-1].get("proto", "").lower()
+            if told in _SCHEMES:
+                return told
+        return request.scheme
+
+    def _is_proxy(self, address: Address | None) -> bool:
+        if address is None:
+            return self._unix
+        return any(address in network for network in self._trusted)
+
+    def _farthest(self, hops: list[str]) -> Address | None:
+        """Walk from the nearest hop to the first that is no proxy; None when one is rubbish."""
+        address: Address | None = None
+        for hop in reversed(hops):
+            address = _address(hop)
+            if address is None or not self._is_proxy(address):
+                break
+        return address
+
+    def _warn(self, request: web.Request, peer: Address | None) -> None:
+        """Say once that the operator seems to have forgotten his proxy."""
+        if self._warned or (peer is not None and not _is_inner(peer)):
+            return
+        if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+            self._warned = True
+            logger.warning(
+                "%s forwards visitors but is not named in trusted_proxies: "
+                "all of them count as one address",
+                peer or "the peer at a Unix socket ('unix')",
+            )
+
+
+def _x_forwarded_for(request: web.Request) -> list[str]:
+    return [
+        hop
+        for line in request.headers.getall("X-Forwarded-For", ())
+        for hop in line.split(",")
+        if hop.strip()
+    ]
+
+
+def _forwarded(request: web.Request) -> list[str]:
+    return [hop.get("for", "") for hop in request.forwarded]
+
+
+def _address(hop: str) -> Address | None:
+    """Read an address with or without port; None when it is none."""
+    hop = hop.strip().strip('"')
+    with_port = _WITH_PORT.fullmatch(hop)
+    if with_port is not None:
+        hop = with_port["v6"] or with_port["v4"]
+    try:
+        address = ip_address(hop)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_inner(address: Address) -> bool:
+    return any(address in network for network in _INNER)
