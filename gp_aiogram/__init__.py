@@ -5,6 +5,7 @@ from gp_aiogram.attribution import Attribution, Session
 from gp_aiogram.click import Click
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.destinations.grampixel import GramPixel
+from gp_aiogram.destinations.http import HTTPDestination
 from gp_aiogram.destinations.leadsail import LeadSail
 from gp_aiogram.destinations.meta import MetaCAPI
 from gp_aiogram.destinations.tiktok import TikTokEvents
@@ -42,6 +43,7 @@ __all__ = [
     "EventError",
     "GPError",
     "GramPixel",
+    "HTTPDestination",
     "LeadSail",
     "MemoryStore",
     "MetaCAPI",

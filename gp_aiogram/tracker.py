@@ -216,12 +216,12 @@ class Tracker:
         :param event_time: with time zone; now when None.
         :param once: ``"user"`` lets one event of this name through per user (and bot); any other
             text or number lets one event of this name through for it, e.g. an order's id.
-        :param to: names of destinations; None means all.
+        :param to: names of destinations; None means all that want such an event.
         :return: None when ``once`` or ``event_id`` says that it was recorded before.
         :raises EventError: when no event can be built from this; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
-        destinations = self._chosen(to)
+        named = self._named(to)
         now = self._now()
         event = new_event(
             name,
@@ -246,6 +246,7 @@ class Tracker:
             traits=profile.traits,
             bot_username=self.bots.get(bot_id) if bot_id is not None else None,
         )
+        destinations = self._all_that_want(event) if named is None else named
         accepted = await self._outbox.accept(event, destinations, once=_once_key(once, event))
         if not accepted:
             self.counts["duplicates"] += 1
@@ -401,13 +402,19 @@ class Tracker:
     def _now(self) -> datetime:
         return utc_from_timestamp(self._outbox.clock.time())
 
-    def _chosen(self, to: str | Collection[str] | None) -> list[str]:
+    def _named(self, to: str | Collection[str] | None) -> list[str] | None:
+        if to is None:
+            return None
         known = self._courier.lanes
-        chosen = list(known) if to is None else [to] if isinstance(to, str) else list(to)
-        if unknown := [name for name in chosen if name not in known]:
+        named = [to] if isinstance(to, str) else list(to)
+        if unknown := [name for name in named if name not in known]:
             msg = f"to= names no destination: {shown(unknown[0])}; there are {', '.join(known)}"
             raise EventError(msg)
-        return chosen
+        return named
+
+    def _all_that_want(self, event: Event) -> list[str]:
+        lanes = self._courier.lanes.items()
+        return [name for name, lane in lanes if lane.destination.wants(event)]
 
     def _deliver_soon(self, destinations: Collection[str]) -> None:
         if self._courier.running:

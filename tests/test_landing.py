@@ -253,24 +253,29 @@ async def test_the_redirect_is_cached_by_nobody(server: Server) -> None:
     assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
+#: Parameters that open redirects go by.
+REDIRECTS = (
+    *("url", "u", "to", "r", "next", "redirect", "redirect_uri"),
+    *("redirect_url", "return", "returnTo", "return_url", "continue", "dest", "destination"),
+    *("target", "link", "goto", "out", "view", "image_url", "callback"),
+    *("bot", "kind", "start", "startapp", "startgroup", "app", "app_name"),
+    *("domain", "host", "invite", "invite_link", "session_id", "payload", "location"),
+)
+
+
 @pytest.mark.parametrize("value", ["https://evil.example/", "//evil.example", "%0d%0aLocation:x"])
 async def test_no_request_says_where_to(server: Server, value: str) -> None:
-    names = (
-        "url u to r next redirect redirect_uri redirect_url return returnTo return_url continue "
-        "dest destination target link goto out view image_url callback bot kind start startapp "
-        "startgroup app app_name domain host invite invite_link session_id payload location"
-    ).split()
-    query = "&".join(f"{name}={value}" for name in names)
+    query = "&".join(f"{name}={value}" for name in REDIRECTS)
     assert WITH_SESSION.fullmatch(
         await server.location(
             f"?{query}",
             Host="evil.example",
             X_Forwarded_Host="evil.example",
             Referer="https://evil.example/",
-            Cookie="; ".join(f"{name}=evil.example" for name in names),
+            Cookie="; ".join(f"{name}=evil.example" for name in REDIRECTS),
         )
     )
-    _, content = await server.post(dict.fromkeys(names, "https://evil.example/"))
+    _, content = await server.post(dict.fromkeys(REDIRECTS, "https://evil.example/"))
     assert WITH_SESSION.fullmatch(content["link"])
 
 
@@ -310,9 +315,10 @@ async def hangs(session_id: str) -> str:
     while True:
         try:
             await asyncio.sleep(0.3)
-            return "https://t.me/+late"
         except asyncio.CancelledError:
             pass
+        else:
+            return "https://t.me/+late"
 
 
 async def returns_nothing(session_id: str) -> Any:
@@ -341,11 +347,11 @@ async def test_without_an_invite_link_people_go_to_the_bot(
 
 PEOPLE = [
     BROWSER,
-    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126 Mobile Safari/537.36",
     "Mozilla/5.0 (Linux; Android 10; CUBOT_X30) AppleWebKit/537.36 Chrome/120.0 Mobile Safari/537",
     "Mozilla/5.0 (Linux; Android 9; Cubot Note 20) AppleWebKit/537.36 Chrome/120.0 Mobile Safari",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148 Instagram 340.0.0.22",
-    "Mozilla/5.0 (Linux; Android 13) Mobile Safari/537.36 musical_ly_2023 BytedanceWebview/d8a21c6",
+    "Mozilla/5.0 (Linux; Android 13) Mobile Safari/537.36 musical_ly_2023 BytedanceWebview/d8a2",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0",
     "curl/8.7.1",
 ]
@@ -361,12 +367,11 @@ MACHINES = [
     "Twitterbot/1.0",
     "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
     "Mozilla/5.0 (compatible; vkShare; +http://vk.com/dev/Share)",
-    "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X) Chrome/W.X.Y.Z Mobile Safari/537.36 "
-    "(compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "Mozilla/5.0 (Linux; Android 6; Nexus 5X) Chrome/130 Mobile (compatible; Googlebot/2.1; +x)",
     "AdsBot-Google (+http://www.google.com/adsbot.html)",
     "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
     "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",
-    "Mozilla/5.0 (Linux; Android 5.0) AppleWebKit/537.36 (compatible; Bytespider; x@bytedance.com)",
+    "Mozilla/5.0 (Linux; Android 5.0) AppleWebKit/537.36 (compatible; Bytespider; x@x.com)",
     "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5",
     "",
 ]
@@ -602,7 +607,7 @@ async def test_rubbish_is_refused(server: Server, body: bytes, reason: str) -> N
 async def test_odd_texts_are_no_trouble(tmp_path: Path) -> None:
     async with serving(SQLiteStore(tmp_path / "gp.sqlite3")) as server:
         click = await server.reported(
-            b'{"url": "http://[\\ud800\\u0000?fbclid=\\u0000", "referrer": "\\ud800", "fbp": "\\n"}'
+            b'{"url": "http://[\\ud800\\u0000?fbclid=\\u0000", "referrer": "\\ud800", "fbp":"\\n"}'
         )
         assert click.url == "http://[  ?fbclid="
         assert (click.referrer, click.fbp, click.fbclid) == (None, None, None)

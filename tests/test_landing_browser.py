@@ -260,44 +260,26 @@ async def test_a_marked_link_becomes_the_invite_link(dump: Dump) -> None:
     assert link(dom, "bot") == f"https://t.me/my_bot?start={session_id}"
 
 
-@asynccontextmanager
-async def elsewhere(html: str, **settings: Any) -> AsyncIterator[tuple[str, Site]]:
-    """A page on another origin than the endpoint."""
-    other = web.Application()
-    async with running(other_app(other)) as origin:
-        if "allowed_origins" in settings:
-            settings["allowed_origins"] = [origin]
-        async with site("", **settings) as here:
-            other["html"] = html.replace("ENDPOINT", here.url.removesuffix("/lp"))
-            yield f"{origin}/", here
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_page_on_another_origin_needs_to_be_allowed(dump: Dump, *, allowed: bool) -> None:
+    endpoint = ""
 
-
-def other_app(app: web.Application) -> web.Application:
     async def index(request: web.Request) -> web.Response:
-        return await page(app["html"])(request)
+        script = f'<script src="{endpoint}/ads/gp.js"></script>'
+        return await page(script + '<a id="bot" href="https://t.me/my_bot">x</a>')(request)
 
+    app = web.Application()
     app.router.add_get("/", index)
-    return app
-
-
-ELSEWHERE = """
-    <a id="bot" href="https://t.me/my_bot">x</a>
-    <script src="ENDPOINT/ads/gp.js"></script>
-"""
-
-
-@pytest.mark.filterwarnings("ignore:.*should use web.AppKey")
-@pytest.mark.filterwarnings("ignore:Changing state of started")
-async def test_a_page_on_another_origin_needs_to_be_allowed(dump: Dump) -> None:
-    async with elsewhere(ELSEWHERE, allowed_origins=True) as (url, here):
-        dom = await dump(f"{url}?fbclid=x")
-        session_id, click = here.session
-        assert link(dom, "bot") == f"https://t.me/my_bot?start={session_id}"
-        assert click.url == f"{url}?fbclid=x"
-    async with elsewhere(ELSEWHERE) as (url, here):
-        dom = await dump(f"{url}?fbclid=x")
-        assert link(dom, "bot") == "https://t.me/my_bot"
-        assert here.clicks == {}
+    async with running(app) as origin, site("", allowed_origins=[origin] * allowed) as here:
+        endpoint = here.url.removesuffix("/lp")
+        dom = await dump(f"{origin}/?fbclid=x")
+        if allowed:
+            session_id, click = here.session
+            assert link(dom, "bot") == f"https://t.me/my_bot?start={session_id}"
+            assert click.url == f"{origin}/?fbclid=x"
+        else:
+            assert link(dom, "bot") == "https://t.me/my_bot"
+            assert here.clicks == {}
 
 
 async def test_when_the_click_cannot_be_kept_links_stay_as_they_were(dump: Dump) -> None:

@@ -258,6 +258,14 @@ async def test_a_trait_of_the_wrong_kind_is_left_out(traits):
         ({"content_ids": ["a", 5], "content_type": "product"}, {"content_ids": ["a", "5"]}),
         ({"num_items": 2, "search_string": "x", "description": "d", "shop_id": 3}, {}),
         ({"customer_type": "new"}, {}),
+        (
+            {"contents": [{"id": 1, "item_price": 2, "title": "A", "category": "B"}]},
+            {
+                "contents": [
+                    {"content_id": "1", "price": 2, "content_name": "A", "content_category": "B"},
+                ],
+            },
+        ),
     ],
     ids=str,
 )
@@ -460,16 +468,9 @@ async def test_a_server_may_say_how_long_to_wait():
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (200, Unreachable),
-        (400, Rejected),
-        (401, Refused),
-        (403, Refused),
-        (404, Rejected),
-        (302, Refused),
-        (408, Unreachable),
+        *((400, Rejected), (404, Rejected), (302, Refused), (401, Refused), (403, Refused)),
+        *((status, Unreachable) for status in (200, 408, 500, 503)),
         (429, Throttled),
-        (500, Unreachable),
-        (503, Unreachable),
     ],
 )
 @pytest.mark.parametrize("answer", ["<html>", "", "[]", "{}", '{"code": "0"}', '{"code": true}'])

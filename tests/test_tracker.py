@@ -16,6 +16,7 @@ from gp_aiogram import (
     Event,
     EventError,
     MemoryStore,
+    Rejected,
     Session,
     SessionStore,
     SplitStore,
@@ -234,6 +235,36 @@ async def test_to_selects_destinations(store: MemoryStore) -> None:
         assert await tracker.flush(5)
     assert sorted(event.name for event in one.events) == ["all", "one"]
     assert sorted(event.name for event in two.events) == ["all", "two"]
+
+
+async def test_a_destination_gets_only_the_events_that_it_wants(store: MemoryStore) -> None:
+    everything, money = Recorder("everything"), Recorder("money")
+    money.only = {"FTD", "DEP"}
+    async with Tracker([everything, money], store=store) as tracker:
+        await tracker.track("REG", telegram_id=7)
+        await tracker.track("FTD", telegram_id=7, value=1)
+        await tracker.track("TRIAL", telegram_id=7, to=["money"])
+        assert await tracker.flush(5)
+    assert sorted(event.name for event in everything.events) == ["FTD", "REG"]
+    assert sorted(event.name for event in money.events) == ["FTD", "TRIAL"]
+
+
+async def test_each_destination_has_its_own_fate(store: MemoryStore) -> None:
+    """Two pixels of one platform are two destinations."""
+    one, two = Recorder("meta"), Recorder("meta 2")
+
+    async def refuse(_: list[Event]) -> None:
+        msg = "bad"
+        raise Rejected(msg)
+
+    two.send = refuse
+    async with Tracker([one, two], store=store) as tracker:
+        event = await tracker.track("REG", telegram_id=7)
+        assert await tracker.flush(5)
+        states = {
+            each.destination: each.state for each in await tracker.deliveries(event.event_id)
+        }
+    assert states == {"meta": "delivered", "meta 2": "dead"}
 
 
 def test_two_destinations_of_one_name_are_refused() -> None:

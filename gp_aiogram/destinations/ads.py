@@ -108,6 +108,29 @@ def digests(event: Event, platform: str, names: Mapping[str, str]) -> dict[str, 
     return {name: digest for name, digest in known.items() if digest and is_digest(digest)}
 
 
+def with_own_contents(
+    user_data: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> Mapping[str, Any]:
+    """Return ``user_data`` with the fields of ``contents`` under this platform's names.
+
+    The platforms describe the same goods in different words, and a bot says them once.
+
+    :param names: the other platform's field and this one's, which wins where both are given.
+    """
+    contents = user_data.get("contents")
+    if not isinstance(contents, list):
+        return user_data
+    return {**user_data, "contents": [_renamed(part, names) for part in contents]}
+
+
+def _renamed(part: object, names: Mapping[str, str]) -> object:
+    if not isinstance(part, Mapping):
+        return part
+    foreign = {names[key]: value for key, value in part.items() if key in names}
+    return {**foreign, **{key: value for key, value in part.items() if key not in names}}
+
+
 def money(event: Event, exchange: Exchange) -> dict[str, int | float | str]:
     """Return value and currency as the platform takes them; nothing without a value.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
@@ -35,8 +35,15 @@ class Destination(ABC):
     batch_size: ClassVar[int] = 1
     concurrency: ClassVar[int] = 16
 
+    #: Names of the events that this destination gets; None means all.
+    only: Collection[str] | None = None
+
     #: After a failure that may hide a success: send again, or keep as a dead letter to decide on.
     ambiguous: Ambiguous = "retry"
+
+    def wants(self, event: Event) -> bool:
+        """Tell whether this destination gets an event that was recorded without ``to=``."""
+        return self.only is None or event.name in self.only
 
     async def close(self) -> None:  # noqa: B027 - optional
         """Let go of connections; a later :meth:`send` opens new ones."""

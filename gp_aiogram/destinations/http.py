@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
@@ -41,7 +41,7 @@ _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class HTTPDestination(Destination):
-    """A destination behind an HTTP API that takes JSON.
+    """A destination behind an HTTP API.
 
     :param name: tells this destination from others.
     :param base_url: where the API lives; ``http`` or ``https``.
@@ -56,8 +56,8 @@ class HTTPDestination(Destination):
         *,
         name: str,
         base_url: str,
-        headers: Mapping[str, str],
-        secrets: tuple[str, ...],
+        headers: Mapping[str, str] | None = None,
+        secrets: Collection[str] = (),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if not name or not isinstance(name, str):
@@ -65,7 +65,7 @@ class HTTPDestination(Destination):
             raise ConfigurationError(msg)
         self.name = name
         self.base_url = checked_url(f"{type(self).__name__}(base_url=...)", base_url)
-        self._headers = {"user-agent": f"gp_aiogram/{__version__}", **headers}
+        self._headers = {"user-agent": f"gp_aiogram/{__version__}", **(headers or {})}
         self._secrets = [form for secret in secrets for form in _forms(secret)]
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
@@ -86,16 +86,22 @@ class HTTPDestination(Destination):
 
         :raises Unreachable: when no answer came; ambiguous unless surely nothing was sent.
         """
-        if self._client is None:
-            self._client = self._new_client()
         # ASCII escapes carry what UTF-8 cannot (lone surrogates that users paste).
         content = json.dumps(body, separators=(",", ":")).encode()
-        request = self._client.build_request(
-            "POST",
-            path,
-            content=content,
-            headers={"content-type": "application/json", **(headers or {})},
-        )
+        headers = {"content-type": "application/json", **(headers or {})}
+        return await self._answer("POST", path, content=content, headers=headers)
+
+    async def get(self, path: str, query: Mapping[str, Any]) -> httpx.Response:
+        """Ask by GET, as postbacks do, and return the answer, whatever its status.
+
+        :raises Unreachable: when no answer came; ambiguous unless surely nothing was sent.
+        """
+        return await self._answer("GET", path, params=dict(query))
+
+    async def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:
+        if self._client is None:
+            self._client = self._new_client()
+        request = self._client.build_request(method, path, **content)
         try:
             return await asyncio.wait_for(self._client.send(request), TOTAL_TIMEOUT)
         except asyncio.TimeoutError:

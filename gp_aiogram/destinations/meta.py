@@ -28,6 +28,7 @@ from gp_aiogram.destinations.ads import (
     logger,
     money,
     visitor_ip,
+    with_own_contents,
 )
 from gp_aiogram.destinations.base import Receipt
 from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
@@ -70,6 +71,14 @@ _CONTENT: Table = {
     "description": TEXT,
     "brand": TEXT,
     "category": TEXT,
+}
+
+#: TikTok's names of the same fields.
+_CONTENT_NAMES = {
+    "content_id": "id",
+    "content_name": "title",
+    "content_category": "category",
+    "price": "item_price",
 }
 
 #: The standard keys of custom_data that ``user_data`` may set.
@@ -234,7 +243,8 @@ class MetaCAPI(HTTPDestination):
     def _custom_data(self, event: Event) -> dict[str, Any]:
         custom: dict[str, Any] = {}
         standard: dict[str, Any] = {}
-        for key, part in shareable(event.user_data).items():
+        given = with_own_contents(event.user_data, _CONTENT_NAMES)
+        for key, part in shareable(given).items():
             if key in _STANDARD:
                 standard[key] = part
             elif key not in _OF_THE_EVENT and isinstance(part, (str, int, float)):

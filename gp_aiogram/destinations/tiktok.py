@@ -23,13 +23,22 @@ from gp_aiogram.destinations.ads import (
     logger,
     money,
     visitor_ip,
+    with_own_contents,
 )
 from gp_aiogram.destinations.base import Receipt
 from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import fitted, is_digest
 from gp_aiogram.destinations.tiktok_errors import TAKEN, answered_code, tiktok_error
-from gp_aiogram.destinations.tiktok_schema import EVENTS, HASHED, PLAIN, PROPERTIES, USERS, misfits
+from gp_aiogram.destinations.tiktok_schema import (
+    CONTENT_NAMES,
+    EVENTS,
+    HASHED,
+    PLAIN,
+    PROPERTIES,
+    USERS,
+    misfits,
+)
 from gp_aiogram.errors import ConfigurationError, Rejected, Unreachable, shown
 from gp_aiogram.event import Event
 from gp_aiogram.money import TIKTOK_CURRENCIES, Exchange, Rates
@@ -167,7 +176,7 @@ class TikTokEvents(HTTPDestination):
         return {name: user[name] for name in USERS[self.event_source] if name in user}
 
     def _properties(self, event: Event) -> dict[str, Any]:
-        shared = shareable(event.user_data)
+        shared = shareable(with_own_contents(event.user_data, CONTENT_NAMES))
         known = {key: part for key, part in shared.items() if key in PROPERTIES}
         wrong: list[str] = []
         properties: dict[str, Any] = fitted(known, PROPERTIES, "user_data", wrong) or {}

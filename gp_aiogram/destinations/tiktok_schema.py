@@ -55,6 +55,14 @@ PROPERTIES: Mapping[str, Table] = {
     "shop_id": TEXT,
 }
 
+#: Meta's names of the fields of ``contents``.
+CONTENT_NAMES: Mapping[str, str] = {
+    "id": "content_id",
+    "title": "content_name",
+    "category": "content_category",
+    "item_price": "price",
+}
+
 _USER: Mapping[str, Table] = {
     "email": DIGESTS,
     "phone": DIGESTS,

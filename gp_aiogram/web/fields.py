@@ -77,8 +77,10 @@ def click_id(value: str | None, grammar: re.Pattern[str] = _ID) -> str | None:
 
 def cut(value: str | None, most: int) -> str | None:
     """Return a text that any store can keep, of so many characters at most."""
-    readable = "".join(letter if letter.isprintable() else " " for letter in value or "")
-    return readable.strip()[:most].rstrip() or None
+    text = value or ""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return text.strip()[:most].rstrip() or None
 
 
 def address(value: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from gp_aiogram.errors import ConfigurationError, shown
 
@@ -76,10 +76,6 @@ def _is_positive(value: object) -> bool:
 
 
 def _subscriber(ip: str) -> str:
-    try:
-        address = ip_address(ip)
-    except ValueError:
+    if ":" not in ip:
         return ip
-    if isinstance(address, IPv6Address):
-        return address.packed[: _IPV6_PREFIX // 8].hex()
-    return ip
+    return IPv6Address(ip).packed[: _IPV6_PREFIX // 8].hex()

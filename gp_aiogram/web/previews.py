@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -18,6 +19,9 @@ _MACHINE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+
+#: So many characters of a User-Agent are looked at.
+_READ = 1024
 
 #: Headers by which browsers and Facebook's app say that nobody has looked yet.
 #: Sources: Fetch standard (Sec-Purpose), Chromium (Purpose), Meta, "Prefetching" (X-Purpose).
@@ -36,4 +40,9 @@ def is_person(request: web.Request) -> bool:
     if any(_NOT_YET.search(request.headers.get(name, "")) for name in _PURPOSES):
         return False
     user_agent = request.headers.get("User-Agent", "").strip()
-    return bool(user_agent) and not _MACHINE.search(user_agent)
+    return bool(user_agent) and not _is_machine(user_agent[:_READ])
+
+
+@lru_cache(maxsize=1024)
+def _is_machine(user_agent: str) -> bool:
+    return _MACHINE.search(user_agent) is not None

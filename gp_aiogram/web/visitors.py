@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -27,16 +28,16 @@ Network = IPv4Network | IPv6Network
 UNIX = "unix"
 
 #: Addresses within somebody's own network: nobody visits from there over the internet.
-_INNER = tuple(
-    map(
-        ip_network,
-        (
+_INNER: dict[int, tuple[Network, ...]] = {
+    4: tuple(
+        IPv4Network(network)
+        for network in (
             *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-            *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
-            *("::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
-        ),
-    )
-)
+            *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
+        )
+    ),
+    6: tuple(IPv6Network(network) for network in ("::/127", "fc00::/7", "fe80::/10", "ff00::/8")),
+}
 
 #: A hop with a port: ``192.0.2.1:80``, ``[2001:db8::1]:80``, or brackets alone.
 _WITH_PORT = re.compile(r"\[(?P<v6>[^\]]+)\](?::\w*)?|(?P<v4>[^:]+):\w*")
@@ -137,6 +138,7 @@ def _forwarded(request: web.Request) -> list[str]:
     return [hop.get("for", "") for hop in request.forwarded]
 
 
+@lru_cache(maxsize=1024)
 def _address(hop: str) -> Address | None:
     """Read an address with or without port; None when it is none."""
     hop = hop.strip().strip('"')
@@ -151,4 +153,4 @@ def _address(hop: str) -> Address | None:
 
 
 def _is_inner(address: Address) -> bool:
-    return any(address in network for network in _INNER)
+    return any(address in network for network in _INNER[address.version])

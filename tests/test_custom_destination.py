@@ -1,0 +1,72 @@
+"""The example of docs/destinations.md, run as it stands there."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gp_aiogram import Destination, MemoryStore, Tracker
+
+DOCS = Path(__file__).parent.parent / "docs" / "destinations.md"
+
+
+def example() -> str:
+    (code, *_) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    return code
+
+
+@pytest.fixture
+def keitaro() -> type[Destination]:
+    namespace: dict[str, Any] = {}
+    exec(example(), namespace)
+    return namespace["Keitaro"]
+
+
+def test_the_class_is_under_twenty_lines_of_code() -> None:
+    assert len([line for line in example().splitlines() if line.strip()]) < 20
+
+
+async def test_it_delivers_by_get_and_is_told_apart(keitaro: Any) -> None:
+    statuses = iter([200, 404, 503])
+    queries: list[dict[str, str]] = []
+
+    async def postback(request: web.Request) -> web.Response:
+        queries.append(dict(request.query))
+        return web.Response(status=next(statuses))
+
+    app = web.Application()
+    app.router.add_get("/abc/postback", postback)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    destination = keitaro(f"http://{host}:{port}", key="abc")
+    try:
+        async with Tracker([destination], store=MemoryStore()) as tracker:
+            await tracker.track("DEP", telegram_id=7, value=Decimal("9.90"), session_id="sub1")
+            assert await tracker.flush(5)
+            event = await tracker.track("REG", telegram_id=8)
+            assert await tracker.flush(5)
+            (skipped,) = await tracker.deliveries(event.event_id)
+            for session_id in ("sub2", "sub3"):
+                await tracker.track("REG", telegram_id=9, session_id=session_id)
+                assert await tracker.flush(5)
+            counts = await tracker.stats()
+        assert skipped.state == "skipped"
+        assert "no sub id" in skipped.reason
+        assert counts.destinations["keitaro"].deliveries == {
+            "delivered": 1,
+            "skipped": 1,
+            "dead": 1,
+            "pending": 1,
+        }
+        assert queries[0]["subid"] == "sub1"
+        assert queries[0]["status"] == "DEP"
+        assert (queries[0]["payout"], queries[0]["currency"]) == ("9.90", "USD")
+    finally:
+        await runner.cleanup()
