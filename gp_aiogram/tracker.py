@@ -41,7 +41,7 @@ from gp_aiogram.stores.base import (
     Store,
 )
 from gp_aiogram.stores.sqlite import SQLiteStore
-from gp_aiogram.traits import from_contact, from_user, prepared
+from gp_aiogram.traits import from_contact, from_user, merged, prepared, split_off
 
 if TYPE_CHECKING:
     from aiogram import Dispatcher
@@ -211,6 +211,9 @@ class Tracker:
         :param bot_id: None means whichever bot of this store knows the user.
         :param value: units of the currency, not minor units; FTD, DEP and Purchase need one.
         :param currency: ISO 4217 code; USD when a value comes without one.
+        :param user_data: JSON values. An e-mail address or phone number in it never gets into the
+            store: under a key such as ``email`` or ``phone`` it becomes a hashed trait of the
+            event, anywhere else it is left out.
         :param session_id: None means the session that counts by the attribution policy.
         :param event_id: a second event with the same id is not recorded; drawn when None.
         :param event_time: with time zone; now when None.
@@ -238,12 +241,14 @@ class Tracker:
         if session_id is None:
             session_id = await self._session_id(telegram_id, bot_id, event_time)
         profile = await self._profile(telegram_id, session_id)
+        user_data, contacts = split_off(event.user_data)
         event = replace(
             event,
             bot_id=bot_id,
             session_id=session_id,
+            user_data=user_data,
             click=profile.click,
-            traits=profile.traits,
+            traits=merged(profile.traits, contacts),
             bot_username=self.bots.get(bot_id) if bot_id is not None else None,
         )
         destinations = self._all_that_want(event) if named is None else named

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from gp_aiogram.errors import EventError
+from gp_aiogram.event import Traits
 from gp_aiogram.identity import PLATFORMS, TIKTOK_PLAIN, hashed, normalize
+from gp_aiogram.personal import looks_personal
 
 #: What callers call a trait, and what the platforms call it.
 _FIELDS = {
@@ -20,6 +23,16 @@ _FIELDS = {
     "zip_code": "zp",
     "country": "country",
     "external_id": "external_id",
+}
+
+#: What people call an e-mail address or a phone number in ``user_data``.
+_CONTACT_KEYS = {
+    "email": "email",
+    "e_mail": "email",
+    "em": "email",
+    "phone": "phone",
+    "phone_number": "phone",
+    "ph": "phone",
 }
 
 #: Traits that are no person's data and go out as they are: trait -> platform, field.
@@ -45,6 +58,37 @@ def prepared(known: Mapping[str, object]) -> dict[str, dict[str, str]]:
             msg = f"there is no trait {name!r}; there are: {names}"
             raise EventError(msg)
     return traits
+
+
+def split_off(user_data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """Part what may be stored as it is from e-mail addresses and phone numbers.
+
+    Under the names of those traits they become traits of the event, hashed; anywhere else they
+    are left out.
+
+    :return: the rest, and the traits.
+    """
+    contacts = {_CONTACT_KEYS[key]: user_data[key] for key in user_data if key in _CONTACT_KEYS}
+    rest = {key: value for key, value in user_data.items() if key not in _CONTACT_KEYS}
+    return _without_personal(rest), prepared(contacts)
+
+
+def _without_personal(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: _without_personal(part)
+            for key, part in value.items()
+            if not looks_personal(part) and not looks_personal(key)
+        }
+    if isinstance(value, list):
+        return [_without_personal(part) for part in value if not looks_personal(part)]
+    return value
+
+
+def merged(known: Traits, newer: Traits) -> Traits:
+    """Put newer traits over known ones."""
+    platforms = {*known, *newer}
+    return {name: {**known.get(name, {}), **newer.get(name, {})} for name in platforms}
 
 
 def from_user(user: object) -> dict[str, object]:

@@ -17,8 +17,9 @@ PACKAGE = Path(gp_aiogram.__file__).parent
 #: From the ground up: a part may use the parts below its own line, and no others.
 LAYERS = (
     ("_version", "errors", "clock"),
-    ("money", "identity", "click"),
-    ("attribution", "event", "traits", "catalogue"),
+    ("money", "identity", "click", "personal"),
+    ("attribution", "event", "catalogue"),
+    ("traits",),
     ("stores", "destinations", "pacing"),
     ("lane", "setting_groups"),
     ("courier", "settings", "rules"),

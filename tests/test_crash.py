@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import pytest
 from aiohttp import web
-from crash_bot import PAYERS, Life
 
+from crash_bot import PAYERS, Life
 from gp_aiogram import GramPixel, SQLiteStore
 
 KILLS = int(os.environ.get("GP_CRASH_KILLS", "100"))

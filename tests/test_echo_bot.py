@@ -28,7 +28,7 @@ def test_the_demo_shows_every_event_arriving_once() -> None:
     shown = run("--demo")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "Eve: 503, 503, 200" in shown.stdout
-    rows = re.findall(r"^  (\w+) +([A-Z]\w+) +(\S+) (\S+)$", shown.stdout, re.M)
+    rows = re.findall(r"^  (\w+) +([A-Z]\w+) +(\S+) (\S+)$", shown.stdout, re.MULTILINE)
     for registration, payment in (
         ("REG", "FTD"),
         ("CompleteRegistration", "Purchase"),
@@ -51,7 +51,7 @@ def test_without_a_token_it_says_what_to_do() -> None:
 
 
 def test_without_settings_it_names_every_variable() -> None:
-    shown = run(BOT_TOKEN="42:TEST", GP_GRAMPIXEL__WORKSPACE_ID="mine")  # noqa: S106 - no secret
+    shown = run(BOT_TOKEN="42:TEST", GP_GRAMPIXEL__WORKSPACE_ID="mine")
     assert shown.returncode == 1
     assert "GP_GRAMPIXEL__API_KEY: missing" in shown.stderr
     assert "GP_GRAMPIXEL__WORKSPACE_ID" in shown.stderr

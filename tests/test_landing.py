@@ -9,20 +9,25 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiogram import Bot, Dispatcher
 from aiohttp import ClientSession, DummyCookieJar, web
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
 
 import updates
 from conftest import Recorder
 from gp_aiogram import Attribution, Click, ConfigurationError, MemoryStore, SQLiteStore, Tracker
 from gp_aiogram.stores.base import Store
 from gp_aiogram.testing import ManualClock
-from gp_aiogram.web import Landing
+from gp_aiogram.web import Landing, fields
 from gp_aiogram.web.limits import PerIpLimit
+from gp_aiogram.web.visitors import Visitors
 
 BROWSER = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
@@ -220,6 +225,27 @@ async def test_bytes_that_are_no_text_are_no_trouble(server: Server) -> None:
     assert answer.startswith("HTTP/1.1 302")
     assert WITH_SESSION.search(answer)
     assert server.tracker.counts["click_errors"] == 0
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.text("?&#=%ufbclid_tm\0\ud800 \n"),
+        st.lists(st.text("?&=x", max_size=900)).map("".join),
+    )
+)
+def test_whatever_comes_can_be_kept(text: str) -> None:
+    click = Click(
+        at=datetime.now(timezone.utc),
+        url=fields.address(text),
+        user_agent=fields.cut(text, 1024),
+        **fields.from_query(text),
+        **fields.from_pixels(dict.fromkeys(("fbp", "fbc", "ttp"), text)),
+    ).with_fbc()
+    kept = json.dumps(click.to_dict(), ensure_ascii=False).encode()
+    assert b"\\u0000" not in kept
+    assert len(click.url or "") <= 2048
+    assert click.url is None or fields.address(click.url) == click.url
 
 
 # Where people are sent
@@ -497,6 +523,10 @@ def test_a_limit_below_one_lets_one_through_now_and_then() -> None:
         ({"Forwarded": 'For="[2001:db8:cafe::17]:4711"'}, "2001:db8:cafe::17"),
         ({"Forwarded": 'for=6.6.6.6, for="198.51.100.7:80", for=10.1.1.1'}, "198.51.100.7"),
         ({"Forwarded": 'for="6.6.6.6, for=198.51.100.7'}, "198.51.100.7"),
+        (
+            {"Forwarded": 'for=6.6.6.6;x=", for="[2001:db8::7]";proto=https'},
+            "2001:db8::7",
+        ),
         ({"Forwarded": "for=_hidden"}, "127.0.0.1"),
         ({"Forwarded": "for=198.51.100.7, proto=https"}, "127.0.0.1"),
         ({"Forwarded": "for=198.51.100.7", "X_Forwarded_For": "198.51.100.7"}, "198.51.100.7"),
@@ -506,6 +536,22 @@ def test_a_limit_below_one_lets_one_through_now_and_then() -> None:
 async def test_trusted_proxies_are_believed(headers: dict[str, str], ip: str) -> None:
     async with serving(trusted_proxies=["127.0.0.1", "10.0.0.0/8"]) as server:
         assert (await server.click_of(**headers)).ip == ip
+
+
+@given(
+    own=st.one_of(
+        st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=60),
+        st.text('for="6.6.6.6;, []:=\\', max_size=60),
+    ),
+    appended=st.sampled_from(["198.51.100.7", '"198.51.100.7"', '"[::ffff:c633:6407]:80"']),
+)
+def test_nothing_a_visitor_writes_hides_what_a_proxy_appends(own: str, appended: str) -> None:
+    headers = {
+        "Forwarded": f"{own}, for={appended}",
+        "X-Forwarded-For": f"{own}, 198.51.100.7",
+    }
+    request = make_mocked_request("GET", "/go", headers=headers).clone(remote="127.0.0.1")
+    assert Visitors(["127.0.0.1"]).address(request) == "198.51.100.7"
 
 
 async def test_nobody_else_is_believed(caplog: pytest.LogCaptureFixture) -> None:

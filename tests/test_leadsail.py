@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from ad_platforms import Backend, digest, event, failure, purchase, recent, through_a_lane
 
+from ad_platforms import Backend, digest, event, failure, purchase, recent, through_a_lane
 from gp_aiogram import (
     ConfigurationError,
     Event,

@@ -16,6 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ad_platforms import (
     BROWSER,
     CLICK,
@@ -32,9 +35,6 @@ from ad_platforms import (
     recent,
     through_a_lane,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from gp_aiogram import ConfigurationError, Event, Refused, Rejected, Throttled, Unreachable
 from gp_aiogram.destinations.meta import MetaCAPI
 from gp_aiogram.identity import FIELDS, hashed

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiogram import Dispatcher
 from aiogram.types import Contact, Message, User
-from conftest import Feed, Recorder
 
 import updates
+from conftest import Feed, Recorder
 from gp_aiogram import Click, EventError, MemoryStore, SQLiteStore, Tracker, UserTracker, track
 
 AT = datetime(2026, 11, 1, 12, 0, 0, 123_000, tzinfo=timezone.utc)

@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import httpx
 import pytest
-from bodies import paths, spoilt
 
+from bodies import paths, spoilt
 from gp_aiogram.sandbox import Fault, MetaSandbox, meta
 
 NOW = 1_790_000_000

@@ -14,6 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ad_platforms import (
     BROWSER,
     CLICK,
@@ -30,9 +33,6 @@ from ad_platforms import (
     recent,
     through_a_lane,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from gp_aiogram import ConfigurationError, Event, Refused, Rejected, Throttled, Unreachable
 from gp_aiogram.catalogue import TIKTOK_2025
 from gp_aiogram.destinations.tiktok import TikTokEvents

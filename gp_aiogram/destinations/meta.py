@@ -110,8 +110,8 @@ class MetaCAPI(HTTPDestination):
     (error 2804050), so a first name without anything else is never sent.
 
     ``user_data`` of an event becomes ``custom_data``: standard keys such as ``order_id`` as Meta
-    wants them, other texts, numbers and booleans as custom keys. What names or looks like personal
-    data is left out.
+    wants them, other texts, numbers and booleans as custom keys. The fields of ``contents`` may
+    have TikTok's names. What names or looks like personal data is left out.
 
     Meta de-duplicates by name and event id within 48 hours of the first receipt, and promises it
     for browser and server only; a repeated request holds the same ids.
@@ -125,7 +125,7 @@ class MetaCAPI(HTTPDestination):
     :param test_event_code: shows events under Test Events; they count all the same.
     :param app_secret: adds ``appsecret_proof`` to each request, which an app may demand.
     :param event_names: what to call our events there, over :data:`gp_aiogram.catalogue.META`.
-    :param rates: currencies to convert, e.g. ``{"XTR": ("USD", Decimal("0.013"))}``: one unit is
+    :param rates: currencies to convert, e.g. ``{"UZS": ("USD", Decimal("0.000083"))}``: one unit is
         worth so much. Meta takes every code of ISO 4217, so no other needs one.
     :param data_processing_options: ``["LDU"]`` for Limited Data Use, ``[]`` to say that there is
         none; None says nothing.

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 from gp_aiogram.identity import FIELDS
+from gp_aiogram.personal import looks_personal
 
 #: Words that name personal data wherever they stand in a key, as in ``customer_email``.
 _WORDS = """
@@ -28,9 +29,6 @@ _PERSONAL_PAIRS = frozenset({"birth date", "e mail", "first name", "full name", 
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
 
-#: What looks like an e-mail address, or a phone number with its plus, anywhere in a text.
-_PERSONAL_TEXT = re.compile(r"[^\s@]@[^\s@]+\.\w|\+\s?[0-9](?:[\s().-]*[0-9]){7,14}(?![0-9])")
-
 
 def shareable(value: Any) -> Any:
     """Return a JSON value without what is personal in it, by its key or by its look."""
@@ -38,10 +36,10 @@ def shareable(value: Any) -> Any:
         return {
             key: shareable(part)
             for key, part in value.items()
-            if not _is_personal(part) and not (_says_something(part) and is_personal_key(key))
+            if not looks_personal(part) and not (_says_something(part) and is_personal_key(key))
         }
     if isinstance(value, list):
-        return [shareable(part) for part in value if not _is_personal(part)]
+        return [shareable(part) for part in value if not looks_personal(part)]
     return value
 
 
@@ -54,7 +52,7 @@ def is_personal_key(key: str) -> bool:
         key.lower() in FIELDS
         or not _PERSONAL_WORDS.isdisjoint(words)
         or not _PERSONAL_PAIRS.isdisjoint(pairs)
-        or _is_personal(key)
+        or looks_personal(key)
     )
 
 
@@ -71,14 +69,14 @@ def shareable_url(url: str | None) -> str | None:
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
         return None
     query = "&".join(pair for pair in parts.query.split("&") if _is_shareable_pair(pair))
-    path = "" if _is_personal(_decoded(parts.path)) else parts.path
+    path = "" if looks_personal(_decoded(parts.path)) else parts.path
     return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
 
 
 def _is_shareable_pair(pair: str) -> bool:
     name, _, value = pair.partition("=")
     # In a query a plus is a space, so a phone number may have its own plus in either form.
-    personal = _is_personal(value) or _is_personal(_decoded(value))
+    personal = looks_personal(value) or looks_personal(_decoded(value))
     return not personal and not is_personal_key(_decoded(name))
 
 
@@ -88,9 +86,3 @@ def _decoded(text: str) -> str:
 
 def _says_something(value: object) -> bool:
     return value is not None and not isinstance(value, bool)
-
-
-def _is_personal(value: object) -> bool:
-    if not isinstance(value, str) or not ("@" in value or "+" in value):
-        return False
-    return _PERSONAL_TEXT.search(value) is not None

@@ -58,7 +58,8 @@ class TikTokEvents(HTTPDestination):
     t.me. An event without any of them is a dead letter.
 
     Of ``user_data``, TikTok gets the properties that it documents, such as ``order_id`` and
-    ``contents``, and nothing else. What looks like personal data is left out.
+    ``contents`` (whose fields may have Meta's names), and nothing else. What names or looks like
+    personal data is left out.
 
     TikTok documents no oldest event, so ``retry_for`` alone ends the trying. It de-duplicates by
     name and event id within 48 hours of the first receipt; a repeated request holds the same ids.

@@ -126,7 +126,7 @@ class Landing:
             "Referrer-Policy": "no-referrer",
             "X-Robots-Tag": "noindex",
         }
-        return web.Response(status=302, headers=headers)
+        return web.Response(status=302, headers=headers, content_type="text/plain")
 
     async def click(self, request: web.Request) -> web.Response:
         """Keep a click that a page reports; answer with the session and the link."""

@@ -80,7 +80,7 @@ class Visitors:
             return fallback
         claims = {
             self._farthest(hops)
-            for hops in (_x_forwarded_for(request), _forwarded(request))
+            for hops in (_x_forwarded_for(request), _forwarded_for(request))
             if hops
         }
         if len(claims) != 1:
@@ -92,8 +92,8 @@ class Visitors:
         """Return the scheme by which the visitor came."""
         if self._is_proxy(_address(request.remote or "")):
             told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
-            if not told and request.forwarded:
-                told = request.forwarded[-1].get("proto", "").lower()
+            if not told and (elements := _forwarded(request)):
+                told = elements[-1].get("proto", "").lower()
             if told in _SCHEMES:
                 return told
         return request.scheme
@@ -134,14 +134,31 @@ def _x_forwarded_for(request: web.Request) -> list[str]:
     ]
 
 
-def _forwarded(request: web.Request) -> list[str]:
-    return [hop.get("for", "") for hop in request.forwarded]
+def _forwarded_for(request: web.Request) -> list[str]:
+    return [element.get("for", "") for element in _forwarded(request)]
+
+
+def _forwarded(request: web.Request) -> list[dict[str, str]]:
+    """Read the elements of ``Forwarded``, each by itself.
+
+    A comma ends an element even between quotes: no address holds one, and a visitor who opens
+    a quote must not swallow what a proxy appends.
+    """
+    return [
+        {
+            name.strip().lower(): value.strip().strip('"')
+            for name, _, value in (pair.partition("=") for pair in element.split(";"))
+        }
+        for line in request.headers.getall("Forwarded", ())
+        for element in line.split(",")
+        if element.strip()
+    ]
 
 
 @lru_cache(maxsize=1024)
 def _address(hop: str) -> Address | None:
     """Read an address with or without port; None when it is none."""
-    hop = hop.strip().strip('"')
+    hop = hop.strip()
     with_port = _WITH_PORT.fullmatch(hop)
     if with_port is not None:
         hop = with_port["v6"] or with_port["v4"]
