@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, NamedTuple
 
 import aiosqlite
@@ -93,7 +94,7 @@ async def run(*, quick: bool) -> None:
     events = _events(int(100_000 * seconds))
     gc.collect()
     gc.freeze()
-    rows = []
+    rows = [Row("write 4 KiB and fsync", [*_cells([_sync(seconds) for _ in range(rounds)]), ""])]
     for concurrency in (1, 64):
         naive, ours = [], []
         for _ in range(rounds):
@@ -126,6 +127,18 @@ def _events(number: int) -> list[Event]:
         )
         for count in range(number)
     ]
+
+
+def _sync(seconds: float) -> Round:
+    """Have nothing but the disk work: what a commit cannot do without."""
+    latencies = []
+    started = time.perf_counter()
+    with TemporaryFile(buffering=0) as file:
+        while (before := time.perf_counter()) < started + seconds:
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            latencies.append(time.perf_counter() - before)
+    return Round(len(latencies) / (time.perf_counter() - started), latencies)
 
 
 async def _round(

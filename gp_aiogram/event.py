@@ -28,6 +28,10 @@ VALUED_NAMES = frozenset({"FTD", "DEP", "Purchase"})
 #: What is known of a user: platform -> field -> value.
 Traits = Mapping[str, Mapping[str, str]]
 
+#: Made once: ``json.dumps`` makes an encoder for each call that is not plain.
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+_strict = json.JSONEncoder(allow_nan=False).encode
+
 MAX_NAME_LENGTH = 100
 MAX_ID_LENGTH = 128
 MAX_USER_DATA_BYTES = 64 * 1024
@@ -87,7 +91,7 @@ class Event:
             fields["traits"] = self.traits
         if self.bot_username is not None:
             fields["bot_username"] = self.bot_username
-        return json.dumps(fields, separators=(",", ":"))
+        return _compact(fields)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Event:
@@ -219,13 +223,13 @@ def checked_telegram_id(value: object) -> int:
 
 
 def _json_object(user_data: object) -> Mapping[str, Any]:
-    if user_data is None:
+    if user_data is None or user_data == {}:
         return {}
     if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):
         msg = f"user_data must be a mapping with text keys, not {shown(user_data)}"
         raise EventError(msg)
     try:
-        text = json.dumps(dict(user_data), allow_nan=False)
+        text = _strict(dict(user_data))
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"user_data must hold JSON values only: {error}"
         raise EventError(msg) from None

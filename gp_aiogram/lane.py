@@ -7,7 +7,8 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from gp_aiogram.destinations.base import Destination, Receipt
 from gp_aiogram.errors import DeliveryError, Refused, Rejected, Skipped, Throttled, Unreachable
@@ -23,6 +24,9 @@ LEASE = 900.0
 
 #: Seconds between looks at an outbox without being woken (another process may fill it).
 LOOK_AGAIN = 60.0
+
+#: Seconds for more events to gather when a destination of batches was just sent less than one.
+LINGER = 0.05
 
 #: Seconds between tries to store an outcome.
 SETTLE_PAUSES = (0.1, 1.0, 5.0)
@@ -51,6 +55,7 @@ class Lane:
         self._random = random
         self._pacer = Pacer(destination.name, outbox.clock.monotonic)
         self._wake = asyncio.Event()
+        self._fell_short = False
 
     @property
     def state(self) -> PacerState:
@@ -72,7 +77,9 @@ class Lane:
             wait = await self._guarded_round()
             progress()
             if wait > 0:
-                await self._sleep(wait)
+                await _happens(self._wake, wait)
+            elif self._fell_short:
+                await _happens(stopping, LINGER)
 
     async def round(self) -> float:
         """Deliver once what is due and allowed.
@@ -80,6 +87,7 @@ class Lane:
         :return: seconds until the next round makes sense, unless woken; 0 means at once.
         """
         destination, pacer = self.destination, self._pacer
+        self._fell_short = False
         allowance = pacer.allowance(destination.batch_size * destination.concurrency)
         if not allowance:
             return pacer.wait
@@ -87,8 +95,9 @@ class Lane:
         if not claimed:
             due = await self._outbox.next_due(destination.name)
             return LOOK_AGAIN if due is None else min(due, LOOK_AGAIN)
-        fresh = await self._bury_stale(claimed)
         size = destination.batch_size
+        self._fell_short = len(claimed) < min(size, allowance)
+        fresh = await self._bury_stale(claimed)
         batches = [fresh[start : start + size] for start in range(0, len(fresh), size)]
         # All of them end before the round does, also when one of them failed or was cancelled.
         ends = await asyncio.gather(
@@ -110,25 +119,19 @@ class Lane:
         finally:
             self.busy = False
 
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
-
     async def _bury_stale(self, claimed: Sequence[Delivery]) -> list[Delivery]:
         """Give up what is too old, before a batch is built: one such event may spoil it."""
         by_reason: dict[str | None, list[Delivery]] = {None: []}
+        now = utc_from_timestamp(self._outbox.clock.time())
         for delivery in claimed:
-            by_reason.setdefault(self._stale(delivery), []).append(delivery)
+            by_reason.setdefault(self._stale(delivery, now), []).append(delivery)
         for reason, deliveries in by_reason.items():
             if reason is not None:
                 await self._settle(deliveries, "dead", reason)
         return by_reason[None]
 
-    def _stale(self, delivery: Delivery) -> str | None:
+    def _stale(self, delivery: Delivery, now: datetime) -> str | None:
         """Say why a delivery is too old; None when it is not."""
-        now = utc_from_timestamp(self._outbox.clock.time())
         max_age, retry_for = self.destination.max_age, self.destination.retry_for
         if max_age is not None and now - delivery.event.event_time > max_age:
             return f"over age: the event is older than {_days(max_age)} days"
@@ -299,6 +302,12 @@ class Lane:
             else:
                 return
         await self._outbox.settle(settlements)
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> None:
+    """Wait for something, but not for long."""
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 def _fit(receipts: object, batch: Sequence[Delivery]) -> bool:

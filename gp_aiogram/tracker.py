@@ -51,8 +51,9 @@ logger = logging.getLogger("gp_aiogram")
 DEFAULT_STORE = "gp.sqlite3"
 DEFAULT_ATTRIBUTION = Attribution()
 
-#: Random bytes in a session id; 22 characters of it go into the 64 of a deep link.
-_SESSION_ENTROPY = 16
+#: Random bytes in a session id. As digits they pass the grammars that bots have, and with their
+#: prefix they fit into the 32 characters of an invite link's name.
+_SESSION_ENTROPY = 14
 
 #: Seconds that the store gets to close.
 _STORE_CLOSING = 5.0
@@ -80,7 +81,8 @@ class Stats:
     :param counts: touches ``captured``, events ``tracked``, ``duplicates`` that changed nothing,
         and what went wrong and was logged: ``capture_errors``, ``session_errors`` (a session
         could not be read), ``profile_errors`` (traits and click could not), ``rule_errors`` (a
-        decorator's argument).
+        decorator's argument). The landing endpoint adds ``click_errors``, ``invite_errors`` and
+        ``clicks_limited``.
     :param destinations: by name.
     """
 
@@ -301,8 +303,8 @@ class Tracker:
         :raises StoreError: when the store failed.
         """
         if session_id is None:
-            session_id = f"gp_{secrets.token_urlsafe(_SESSION_ENTROPY)}"
-        if self.attribution.session_id(session_id) is None:
+            session_id = f"gp_{secrets.token_hex(_SESSION_ENTROPY)}"
+        if self.attribution.session_id(session_id) != session_id:
             msg = f"no deep link of this bot can carry the session id {shown(session_id)}"
             raise EventError(msg)
         if not await self._profiles.add_click(session_id, click.with_fbc()):

@@ -34,7 +34,7 @@ BROWSER = (
     "Gecko) Mobile/15E148 [FBAN/FBIOS;FBAV/512.0.0.52.101]"
 )
 PLAIN = "https://t.me/my_bot"
-WITH_SESSION = re.compile(r"https://t\.me/my_bot\?start=(gp_[A-Za-z0-9_-]{22})")
+WITH_SESSION = re.compile(r"https://t\.me/my_bot\?start=(gp_[0-9a-f]{28})")
 FBCLID = "IwAR0aBcDeFgHiJkLmNoPqRsTuVwXyZ-_0123456789"
 
 
@@ -268,7 +268,7 @@ def test_whatever_comes_can_be_kept(text: str) -> None:
 async def test_links(settings: Any, link: str, plain: str) -> None:
     async with serving(**settings) as server:
         location = await server.location()
-        assert re.fullmatch(re.escape(link) + r"gp_[\w-]{22}", location)
+        assert re.fullmatch(re.escape(link) + r"gp_[0-9a-f]{28}", location)
         assert await server.location(User_Agent="TelegramBot (like TwitterBot)") == plain
 
 
@@ -351,11 +351,17 @@ async def returns_nothing(session_id: str) -> Any:
     return None
 
 
+async def returns_two_lines(session_id: str) -> str:
+    return "https://t.me/+x\r\nSet-Cookie: a=b"
+
+
 async def returns_elsewhere(session_id: str) -> str:
     return "https://evil.example/"
 
 
-@pytest.mark.parametrize("invite_link", [fails, hangs, returns_nothing, returns_elsewhere])
+@pytest.mark.parametrize(
+    "invite_link", [fails, hangs, returns_nothing, returns_elsewhere, returns_two_lines]
+)
 async def test_without_an_invite_link_people_go_to_the_bot(
     invite_link: Callable[[str], Awaitable[Any]],
     caplog: pytest.LogCaptureFixture,

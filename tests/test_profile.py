@@ -14,7 +14,16 @@ from aiogram.types import Contact, Message, User
 
 import updates
 from conftest import Feed, Recorder
-from gp_aiogram import Click, EventError, MemoryStore, SQLiteStore, Tracker, UserTracker, track
+from gp_aiogram import (
+    Attribution,
+    Click,
+    EventError,
+    MemoryStore,
+    SQLiteStore,
+    Tracker,
+    UserTracker,
+    track,
+)
 
 AT = datetime(2026, 11, 1, 12, 0, 0, 123_000, tzinfo=timezone.utc)
 EMAIL, PHONE = "Ada.Lovelace@Example.com", "+1 (650) 555-1212"
@@ -38,7 +47,18 @@ async def test_session_ids_cannot_be_guessed_and_fit_into_a_deep_link(tracker: T
     minted = {await tracker.register_click(Click(at=AT)) for _ in range(200)}
     assert len(minted) == 200
     assert all(tracker.attribution.session_id(one) == one for one in minted)
-    assert min(map(len, minted)) >= 25
+    assert {len(one) for one in minted} == {31}
+
+
+async def test_minted_session_ids_pass_grammars_of_the_bots_own(store: MemoryStore) -> None:
+    attribution = Attribution(
+        pattern=r"(gp|ad)_\w+",
+        parse=lambda payload: payload.partition("__")[0],
+    )
+    tracker = Tracker([], store=store, attribution=attribution)
+    for _ in range(200):
+        session_id = await tracker.register_click(Click(at=AT))
+        assert attribution.session_id(session_id) == session_id
 
 
 async def test_a_session_id_of_the_callers_own_is_taken_once(tracker: Tracker) -> None:

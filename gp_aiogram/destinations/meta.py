@@ -125,7 +125,7 @@ class MetaCAPI(HTTPDestination):
     :param test_event_code: shows events under Test Events; they count all the same.
     :param app_secret: adds ``appsecret_proof`` to each request, which an app may demand.
     :param event_names: what to call our events there, over :data:`gp_aiogram.catalogue.META`.
-    :param rates: currencies to convert, e.g. ``{"UZS": ("USD", Decimal("0.000083"))}``: one unit is
+    :param rates: currencies to convert, e.g. ``{"UZS": ("USD", Decimal("0.00008"))}``: one unit is
         worth so much. Meta takes every code of ISO 4217, so no other needs one.
     :param data_processing_options: ``["LDU"]`` for Limited Data Use, ``[]`` to say that there is
         none; None says nothing.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +22,9 @@ _DELIVERY = """
     SELECT seq, destination, state, attempts, since_ms, due_ms, reason, receipt, body
     FROM delivery JOIN event USING (seq)
 """
+
+#: What shared a transaction has its times in common.
+_moment = lru_cache(maxsize=1024)(from_ms)
 
 
 class _Acceptance(NamedTuple):
@@ -174,24 +179,21 @@ class SQLiteOutbox(Outbox):
                 (event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()),
             )
             deliveries += [(name, now_ms, now_ms, event.event_id) for name in set(destinations)]
-        if events:
-            await connection.executemany(
-                """
-                INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)
-                VALUES (?, ?, ?, ?, ?)
-                """,
-                events,
-            )
-        if deliveries:
-            await connection.executemany(
-                """
-                INSERT INTO delivery (seq, destination, since_ms, due_ms)
-                SELECT seq, ?, ?, ? FROM event WHERE event_id = ?
-                """,
-                deliveries,
-            )
-        if keys:
-            await connection.executemany("INSERT INTO once VALUES (?, ?)", keys)
+        inserts = {
+            """
+            INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)
+            VALUES (?, ?, ?, ?, ?)
+            """: events,
+            """
+            INSERT INTO delivery (seq, destination, since_ms, due_ms)
+            SELECT seq, ?, ?, ? FROM event WHERE event_id = ?
+            """: deliveries,
+            "INSERT INTO once VALUES (?, ?)": keys,
+        }
+        # SQLite's thread takes them in this order, one after the other without coming back.
+        await asyncio.gather(
+            *(connection.executemany(insert, rows) for insert, rows in inserts.items() if rows),
+        )
         return results
 
     async def _claim(
@@ -241,6 +243,7 @@ class SQLiteOutbox(Outbox):
             key = self._leases.key(settlement.delivery.token)
             if key is not None and (key not in held or held[key].provisional):
                 held[key] = settlement
+        receipts = {id(one.receipt): _receipt(one.receipt) for one in held.values()}
         await connection.executemany(
             """
             UPDATE delivery SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?
@@ -252,7 +255,7 @@ class SQLiteOutbox(Outbox):
                     now_ms + round(min(settlement.delay, MAX_DELAY) * 1000),
                     settlement.attempts,
                     _storable(settlement.reason),
-                    json.dumps(settlement.receipt, default=str) if settlement.receipt else None,
+                    receipts[id(settlement.receipt)],
                     *key,
                 )
                 for key, settlement in held.items()
@@ -300,8 +303,8 @@ def _delivery(row: Any, token: str = "") -> Delivery:
         destination=destination,
         state=state,
         attempts=attempts,
-        since=from_ms(since_ms),
-        due=from_ms(due_ms),
+        since=_moment(since_ms),
+        due=_moment(due_ms),
         reason=reason,
         receipt=json.loads(receipt) if receipt else {},
         token=token,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Collection
 from hashlib import sha256
 from importlib.resources import files
@@ -38,7 +39,7 @@ _INVITE_PATIENCE = 2.0
 #: Seconds for which a browser may keep the script.
 _SCRIPT_AGE = 3600
 
-_INVITE_PREFIX = "https://t.me/"
+_INVITE_LINK = re.compile(r"https://t\.me/[!-~]+")
 
 
 class Landing:
@@ -199,7 +200,7 @@ class Landing:
         if self._invite_link is not None:
             try:
                 link: object = await _within(self._invite_patience, self._invite_link(session_id))
-                if isinstance(link, str) and link.startswith(_INVITE_PREFIX):
+                if isinstance(link, str) and _INVITE_LINK.fullmatch(link):
                     return link
                 logger.error("invite_link must return a t.me link, not %s", shown(link))
             except Exception:
