@@ -7,7 +7,6 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from gp_aiogram.attribution import SOURCES, Attribution, Session, Source
 from gp_aiogram.click import Click
 from gp_aiogram.courier import Courier
 from gp_aiogram.destinations.base import Destination
+from gp_aiogram.enrichment import Enrichment
 from gp_aiogram.errors import ConfigurationError, EventError, shown
 from gp_aiogram.event import (
     Event,
@@ -26,22 +26,19 @@ from gp_aiogram.event import (
     checked_telegram_id,
     is_text,
     new_event,
-    utc_from_timestamp,
 )
-from gp_aiogram.pacing import PacerState
 from gp_aiogram.settings import Settings
+from gp_aiogram.stats import DestinationStats, Stats
 from gp_aiogram.stores.base import (
     Delivery,
     Outbox,
-    Profile,
     ProfileStore,
     SessionStore,
     SplitStore,
-    State,
     Store,
 )
 from gp_aiogram.stores.sqlite import SQLiteStore
-from gp_aiogram.traits import from_contact, from_user, merged, prepared, split_off
+from gp_aiogram.traits import from_contact, from_user, prepared
 
 if TYPE_CHECKING:
     from aiogram import Dispatcher
@@ -57,37 +54,6 @@ _SESSION_ENTROPY = 14
 
 #: Seconds that the store gets to close.
 _STORE_CLOSING = 5.0
-
-
-@dataclass(frozen=True)
-class DestinationStats:
-    """How one destination is doing.
-
-    :param state: ``open``, ``failing``, ``throttled`` or ``refused``; None when it is known from
-        the store only, because this tracker has no destination of that name.
-    :param deliveries: how many deliveries the store has in each state.
-    :param retried: failed tries since this tracker was made.
-    """
-
-    state: PacerState | None
-    deliveries: Mapping[State, int]
-    retried: int
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What happened since this tracker was made, and what the store holds.
-
-    :param counts: touches ``captured``, events ``tracked``, ``duplicates`` that changed nothing,
-        and what went wrong and was logged: ``capture_errors``, ``session_errors`` (a session
-        could not be read), ``profile_errors`` (traits and click could not), ``rule_errors`` (a
-        decorator's argument). The landing endpoint adds ``click_errors``, ``invite_errors`` and
-        ``clicks_limited``.
-    :param destinations: by name.
-    """
-
-    counts: Mapping[str, int]
-    destinations: Mapping[str, DestinationStats]
 
 
 class Tracker:
@@ -114,11 +80,9 @@ class Tracker:
         whole = _whole_store(store)
         self.attribution = attribution
         self.counts: Counter[str] = Counter()
-        #: Bots whose updates came through here, with their usernames as far as aiogram has
-        #: learned them. The only one stands in where none is named.
-        self.bots: dict[int, str | None] = {}
         #: Whether something emits what ``@track`` marks; set by the middleware that does.
         self.emits = False
+        self._enrichment = Enrichment(whole, attribution, self.counts)
         self._sessions = whole.sessions
         self._profiles = whole.profiles
         self._outbox = whole.outbox
@@ -141,6 +105,11 @@ class Tracker:
 
     def __repr__(self) -> str:
         return f"Tracker({', '.join(self._courier.lanes)})"
+
+    @property
+    def bots(self) -> dict[int, str | None]:
+        """Bots whose updates came through here, with their usernames as far as known."""
+        return self._enrichment.bots
 
     def setup(self, dispatcher: Dispatcher) -> None:
         """Add capture, emission, start and close to a dispatcher; harmless when repeated."""
@@ -227,7 +196,7 @@ class Tracker:
         :raises StoreError: when the store failed; nothing was recorded.
         """
         named = self._named(to)
-        now = self._now()
+        now = self._enrichment.now()
         event = new_event(
             name,
             telegram_id=telegram_id,
@@ -238,20 +207,11 @@ class Tracker:
             currency=currency,
             user_data=user_data,
         )
-        if bot_id is None:
-            bot_id = await self._bot_of(telegram_id)
-        if session_id is None:
-            session_id = await self._session_id(telegram_id, bot_id, event_time)
-        profile = await self._profile(telegram_id, session_id)
-        user_data, contacts = split_off(event.user_data)
-        event = replace(
+        event = await self._enrichment.complete(
             event,
             bot_id=bot_id,
             session_id=session_id,
-            user_data=user_data,
-            click=profile.click,
-            traits=merged(profile.traits, contacts),
-            bot_username=self.bots.get(bot_id) if bot_id is not None else None,
+            event_time=event_time,
         )
         destinations = self._all_that_want(event) if named is None else named
         accepted = await self._outbox.accept(event, destinations, once=_once_key(once, event))
@@ -287,9 +247,9 @@ class Tracker:
         if session_id is None:
             return None
         checked_telegram_id(telegram_id)
-        moment = self._now() if at is None else checked_moment("at", at)
+        moment = self._enrichment.now() if at is None else checked_moment("at", at)
         if bot_id is None:
-            bot_id = await self._bot_of(telegram_id)
+            bot_id = await self._enrichment.bot_of(telegram_id)
         session = Session(bot_id, telegram_id, session_id, source, moment, payload)
         await self._sessions.add_session(session)
         self.counts["captured"] += 1
@@ -343,7 +303,7 @@ class Tracker:
 
         :param bot_id: None means whichever bot of this store knows the user.
         """
-        return await self._find_session(telegram_id, bot_id, None)
+        return await self._enrichment.session(telegram_id, bot_id, None)
 
     async def flush(self, timeout: float = 10.0) -> bool:
         """Wait until nothing is due.
@@ -406,9 +366,6 @@ class Tracker:
         parts = (self._outbox, self._profiles, self._sessions)
         return list({id(part): part for part in parts}.values())
 
-    def _now(self) -> datetime:
-        return utc_from_timestamp(self._outbox.clock.time())
-
     def _named(self, to: str | Collection[str] | None) -> list[str] | None:
         if to is None:
             return None
@@ -429,58 +386,6 @@ class Tracker:
         elif not self._warned:
             self._warned = True
             logger.warning("events are stored but wait: start the tracker to have them delivered")
-
-    async def _bot_of(self, telegram_id: int) -> int | None:
-        """Find the bot that knows a user: by a touch, by an event, or because it is the only."""
-        touch = await self._sessions.find_session(telegram_id, None)
-        if touch is not None and touch.bot_id is not None:
-            return touch.bot_id
-        known = await self._outbox.bot_of(telegram_id)
-        if known is None and len(self.bots) == 1:
-            (known,) = self.bots
-        return known
-
-    async def _session_id(
-        self,
-        telegram_id: int,
-        bot_id: int | None,
-        event_time: datetime | None,
-    ) -> str | None:
-        try:
-            session = await self._find_session(telegram_id, bot_id, event_time)
-        except Exception:
-            # An event without its session is worth more than no event.
-            logger.exception("the session of user %d could not be read", telegram_id)
-            self.counts["session_errors"] += 1
-            return None
-        return session.session_id if session is not None else None
-
-    async def _profile(self, telegram_id: int, session_id: str | None) -> Profile:
-        try:
-            return await self._profiles.profile(telegram_id, session_id)
-        except Exception:
-            logger.exception("what is known of user %d could not be read", telegram_id)
-            self.counts["profile_errors"] += 1
-            return Profile()
-
-    async def _find_session(
-        self,
-        telegram_id: int,
-        bot_id: int | None,
-        event_time: datetime | None,
-    ) -> Session | None:
-        """Find the touch that counts for an event; ``event_time`` None means now.
-
-        Only an event with a time of its own is protected from later touches: "now" comes from this
-        machine's clock and the time of a touch from Telegram's, which may be ahead.
-        """
-        return await self._sessions.find_session(
-            telegram_id,
-            bot_id,
-            first=self.attribution.touch == "first",
-            since=(event_time or self._now()) - self.attribution.window,
-            until=event_time,
-        )
 
 
 def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | SplitStore:

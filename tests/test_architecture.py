@@ -21,7 +21,7 @@ LAYERS = (
     ("attribution", "event", "catalogue"),
     ("traits",),
     ("stores", "destinations", "pacing"),
-    ("lane", "setting_groups"),
+    ("lane", "setting_groups", "enrichment", "stats"),
     ("courier", "settings", "rules"),
     ("tracker",),
     ("user_tracker",),

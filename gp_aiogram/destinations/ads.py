@@ -103,7 +103,9 @@ def digests(event: Event, platform: str, names: Mapping[str, str]) -> dict[str, 
 
     :param names: our field and the platform's.
     """
-    traits = event.traits.get(platform, {})
+    traits = event.traits.get(platform)
+    if not traits:
+        return {}
     known = {theirs: traits.get(ours) for ours, theirs in names.items()}
     return {name: digest for name, digest in known.items() if digest and is_digest(digest)}
 

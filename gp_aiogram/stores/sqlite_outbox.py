@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -243,7 +243,9 @@ class SQLiteOutbox(Outbox):
             key = self._leases.key(settlement.delivery.token)
             if key is not None and (key not in held or held[key].provisional):
                 held[key] = settlement
-        receipts = {id(one.receipt): _receipt(one.receipt) for one in held.values()}
+        # Events of one request have one receipt.
+        distinct = {id(one.receipt): one.receipt for one in held.values()}
+        receipts = {key: _receipt(receipt) for key, receipt in distinct.items()}
         await connection.executemany(
             """
             UPDATE delivery SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?
@@ -294,6 +296,10 @@ class SQLiteOutbox(Outbox):
 def _storable(text: str | None) -> str | None:
     """Escape half an emoji, as a server may answer it: SQLite keeps no lone surrogate."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _receipt(receipt: Mapping[str, Any]) -> str | None:
+    return json.dumps(receipt, default=str) if receipt else None
 
 
 def _delivery(row: Any, token: str = "") -> Delivery:

@@ -1,0 +1,121 @@
+"""Completes an event with what the store knows of its user: bot, session, click and traits."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+
+from gp_aiogram.attribution import Attribution, Session
+from gp_aiogram.event import Event, utc_from_timestamp
+from gp_aiogram.stores.base import Profile, SplitStore, Store
+from gp_aiogram.traits import merged, split_off
+
+logger = logging.getLogger("gp_aiogram")
+
+
+class Enrichment:
+    """Knows who a user is, as far as the store does. What cannot be read costs no event.
+
+    :param counts: what goes wrong is counted here.
+    """
+
+    def __init__(
+        self,
+        store: Store | SplitStore,
+        attribution: Attribution,
+        counts: Counter[str],
+    ) -> None:
+        #: Bots whose updates came through here, with their usernames as far as aiogram has
+        #: learned them. The only one stands in where none is named.
+        self.bots: dict[int, str | None] = {}
+        self._sessions = store.sessions
+        self._profiles = store.profiles
+        self._outbox = store.outbox
+        self._attribution = attribution
+        self._counts = counts
+
+    def now(self) -> datetime:
+        """Return the time by the outbox's clock."""
+        return utc_from_timestamp(self._outbox.clock.time())
+
+    async def complete(
+        self,
+        event: Event,
+        *,
+        bot_id: int | None,
+        session_id: str | None,
+        event_time: datetime | None,
+    ) -> Event:
+        """Return the event with all that is known; what the caller gave stands.
+
+        :param event_time: None when the caller gave no time of its own.
+        """
+        if bot_id is None:
+            bot_id = await self.bot_of(event.telegram_id)
+        if session_id is None:
+            session_id = await self._session_id(event.telegram_id, bot_id, event_time)
+        profile = await self._profile(event.telegram_id, session_id)
+        user_data, contacts = split_off(event.user_data)
+        return replace(
+            event,
+            bot_id=bot_id,
+            session_id=session_id,
+            user_data=user_data,
+            click=profile.click,
+            traits=merged(profile.traits, contacts),
+            bot_username=None if bot_id is None else self.bots.get(bot_id),
+        )
+
+    async def bot_of(self, telegram_id: int) -> int | None:
+        """Find the bot that knows a user: by a touch, by an event, or because it is the only."""
+        touch = await self._sessions.find_session(telegram_id, None)
+        if touch is not None and touch.bot_id is not None:
+            return touch.bot_id
+        known = await self._outbox.bot_of(telegram_id)
+        if known is None and len(self.bots) == 1:
+            (known,) = self.bots
+        return known
+
+    async def _session_id(
+        self,
+        telegram_id: int,
+        bot_id: int | None,
+        event_time: datetime | None,
+    ) -> str | None:
+        try:
+            session = await self.session(telegram_id, bot_id, event_time)
+        except Exception:
+            # An event without its session is worth more than no event.
+            logger.exception("the session of user %d could not be read", telegram_id)
+            self._counts["session_errors"] += 1
+            return None
+        return session.session_id if session is not None else None
+
+    async def _profile(self, telegram_id: int, session_id: str | None) -> Profile:
+        try:
+            return await self._profiles.profile(telegram_id, session_id)
+        except Exception:
+            logger.exception("what is known of user %d could not be read", telegram_id)
+            self._counts["profile_errors"] += 1
+            return Profile()
+
+    async def session(
+        self,
+        telegram_id: int,
+        bot_id: int | None,
+        event_time: datetime | None,
+    ) -> Session | None:
+        """Find the touch that counts for an event; ``event_time`` None means now.
+
+        Only an event with a time of its own is protected from later touches: "now" comes from this
+        machine's clock and the time of a touch from Telegram's, which may be ahead.
+        """
+        return await self._sessions.find_session(
+            telegram_id,
+            bot_id,
+            first=self._attribution.touch == "first",
+            since=(event_time or self.now()) - self._attribution.window,
+            until=event_time,
+        )
