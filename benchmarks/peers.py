@@ -6,6 +6,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -89,10 +90,8 @@ def _peers() -> dict[str, Send]:
     """Those that are installed, as an application uses them."""
     peers: dict[str, Send] = {}
     for name, load in {"posthog": _posthog, "segment": _segment, "snowplow": _snowplow}.items():
-        try:
+        with suppress(ImportError):
             peers[name] = load()
-        except ImportError:
-            continue
     return peers
 
 

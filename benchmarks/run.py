@@ -13,13 +13,16 @@ from pathlib import Path
 # The checkout that this file is part of, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import accepting, dispatching, landing, tracking
+from benchmarks import accepting, building, dispatching, fanout, landing, peers, tracking
 
 PARTS = {
     "middlewares": dispatching.run,
     "handlers": tracking.run,
     "store": accepting.run,
     "landing": landing.run,
+    "peers": peers.run,
+    "building": building.run,
+    "fanout": fanout.run,
 }
 
 

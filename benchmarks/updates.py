@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from aiogram import Bot
-from aiogram.types import Update
+from aiogram.types import Update, User
 
 BOT = Bot("42:TEST")
+# Polling asks for it before the first update.
+BOT._me = User(id=42, is_bot=True, first_name="Bot", username="ada_bot")  # noqa: SLF001
 
 _USER = {"id": 7, "is_bot": False, "first_name": "Ada", "username": "ada", "language_code": "en"}
 _MESSAGE = {

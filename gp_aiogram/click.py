@@ -72,4 +72,6 @@ class Click:
         fbc = self.fbc if cookie else None
         if self.fbclid and (cookie is None or cookie["fbclid"] != self.fbclid):
             fbc = f"fb.{_SERVER_MADE}.{to_ms(self.at)}.{self.fbclid}"
-        return replace(self, fbc=fbc, fbp=self.fbp if _FBP.fullmatch(self.fbp or "") else None)
+        fbp = self.fbp if _FBP.fullmatch(self.fbp or "") else None
+        changes = (fbc, fbp) != (self.fbc, self.fbp)
+        return replace(self, fbc=fbc, fbp=fbp) if changes else self

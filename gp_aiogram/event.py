@@ -223,7 +223,7 @@ def checked_telegram_id(value: object) -> int:
 
 
 def _json_object(user_data: object) -> Mapping[str, Any]:
-    if user_data is None or user_data == {}:
+    if user_data is None:
         return {}
     if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):
         msg = f"user_data must be a mapping with text keys, not {shown(user_data)}"

@@ -72,7 +72,7 @@ def _number(value: object, currency: str) -> Decimal:
 
 
 def _rounded(number: Decimal, currency: str) -> Decimal:
-    return number.quantize(Decimal((0, (1,), -_exponent(currency))), context=_CONTEXT)
+    return number.quantize(_smallest(currency), context=_CONTEXT)
 
 
 def json_number(value: Decimal) -> int | float:
@@ -173,6 +173,11 @@ def _decimal(value: object) -> Decimal:
     except (InvalidOperation, ValueError):
         msg = f"value must be a number, not the text {shown(value)}"
         raise EventError(msg) from None
+
+
+@lru_cache(maxsize=256)
+def _smallest(code: str) -> Decimal:
+    return Decimal((0, (1,), -_exponent(code)))
 
 
 @lru_cache(maxsize=256)

@@ -3,11 +3,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import hypothesis
 import pytest
 from aiogram import Bot, Dispatcher
 
 from gp_aiogram import Event, MemoryStore, Tracker
 from gp_aiogram.destinations.base import Destination
+
+#: The same examples in every run: a change is judged by what it does, not by what was drawn.
+hypothesis.settings.register_profile(
+    "gp_aiogram",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.filter_too_much,
+    ],
+)
+hypothesis.settings.load_profile("gp_aiogram")
 
 Feed = Callable[..., Awaitable[Any]]
 

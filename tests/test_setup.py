@@ -163,21 +163,6 @@ async def test_startup_and_shutdown_run_the_tracker(
     assert len(recorder.events) == 2
 
 
-async def test_the_tracker_can_be_asked_for_by_name(
-    dp: Dispatcher,
-    feed: Feed,
-    tracker: Tracker,
-) -> None:
-    seen: list[Tracker] = []
-
-    @dp.message()
-    async def handler(message: Message, gp_tracker: Tracker) -> None:
-        seen.append(gp_tracker)
-
-    await feed(updates.message())
-    assert seen == [tracker]
-
-
 async def test_a_locked_file_stops_the_start_with_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "gp.sqlite3"
     dp = Dispatcher()

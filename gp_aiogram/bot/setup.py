@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiogram import Dispatcher, Router
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
@@ -26,12 +27,12 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
 
     :raises ConfigurationError: when the dispatcher has another tracker already.
     """
-    if dispatcher.get(_KEY) is tracker:
-        return
-    if _KEY in dispatcher.workflow_data:
+    if dispatcher in _trackers:
+        if _trackers[dispatcher] is tracker:
+            return
         msg = "this dispatcher has another tracker: give one tracker all the destinations"
         raise ConfigurationError(msg)
-    dispatcher[_KEY] = tracker
+    _trackers[dispatcher] = tracker
     _install_capture(dispatcher, tracker)
     _install_emission(dispatcher, tracker)
 
@@ -48,8 +49,9 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
     dispatcher.shutdown.register(close)
 
 
-#: Where the dispatcher remembers its tracker; handlers may ask for it by this name.
-_KEY = "gp_tracker"
+#: Who has been set up where. Not in the dispatcher's own data, which aiogram copies several times
+#: for each update.
+_trackers: WeakKeyDictionary[Dispatcher, Tracker] = WeakKeyDictionary()
 
 
 def _install_capture(dispatcher: Dispatcher, tracker: Tracker) -> None:

@@ -69,6 +69,7 @@ class HTTPDestination(Destination):
         self._secrets = [form for secret in secrets for form in _forms(secret)]
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
+        self._opening: asyncio.Task[httpx.AsyncClient] | None = None
 
     async def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -99,11 +100,10 @@ class HTTPDestination(Destination):
         return await self._answer("GET", path, params=dict(query))
 
     async def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:
-        if self._client is None:
-            self._client = self._new_client()
-        request = self._client.build_request(method, path, **content)
+        client = await self._opened()
+        request = client.build_request(method, path, **content)
         try:
-            return await asyncio.wait_for(self._client.send(request), TOTAL_TIMEOUT)
+            return await asyncio.wait_for(client.send(request), TOTAL_TIMEOUT)
         except asyncio.TimeoutError:
             msg = f"no answer within {TOTAL_TIMEOUT:g} s"
             raise Unreachable(msg, ambiguous=True) from None
@@ -138,6 +138,15 @@ class HTTPDestination(Destination):
         error.reason = self._reason(error.reason)
         error.args = (error.reason,)
         return error
+
+    async def _opened(self) -> httpx.AsyncClient:
+        """Return the client; making it loads certificates, which would hold up the event loop."""
+        if self._client is None:
+            if self._opening is None:
+                self._opening = asyncio.create_task(asyncio.to_thread(self._new_client))
+            self._client = await asyncio.shield(self._opening)
+            self._opening = None
+        return self._client
 
     def _new_client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(

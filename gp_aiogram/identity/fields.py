@@ -48,7 +48,8 @@ PLATFORMS = tuple(_RULES)
 TIKTOK_PLAIN = frozenset({"ct", "st", "country"})
 
 #: A SHA-256 digest, as somebody else may have made it already.
-_DIGEST = re.compile("[0-9A-Fa-f]{64}")
+_DIGEST = re.compile("[0-9A-Fa-f]+")
+_DIGEST_LENGTH = 64
 
 
 def normalize(field: str, value: object, *, platform: str) -> str | None:
@@ -86,13 +87,16 @@ def hashed(field: str, value: object, *, platform: str) -> str | None:
 
 
 def _rule(field: str, platform: str) -> Rule:
+    try:
+        return _RULES[platform][field]
+    except (KeyError, TypeError):  # the latter of what cannot be looked up
+        raise ConfigurationError(_unknown(field, platform)) from None
+
+
+def _unknown(field: object, platform: object) -> str:
     if platform not in PLATFORMS:
-        msg = f"platform must be one of {', '.join(PLATFORMS)}, not {shown(platform)}"
-        raise ConfigurationError(msg)
-    if field not in FIELDS:
-        msg = f"field must be one of {', '.join(FIELDS)}, not {shown(field)}"
-        raise ConfigurationError(msg)
-    return _RULES[platform][field]
+        return f"platform must be one of {', '.join(PLATFORMS)}, not {shown(platform)}"
+    return f"field must be one of {', '.join(FIELDS)}, not {shown(field)}"
 
 
 def _text(field: str, value: object) -> str | None:
@@ -117,4 +121,4 @@ def _plain(field: str, value: object) -> str:
 
 
 def _is_digest(text: str) -> bool:
-    return _DIGEST.fullmatch(text) is not None
+    return len(text) == _DIGEST_LENGTH and _DIGEST.fullmatch(text) is not None

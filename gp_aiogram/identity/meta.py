@@ -29,6 +29,8 @@ _FIRST_YEAR = 1800
 _MONTHS = 12
 _DAYS = 31
 
+_NOT_IN_NAMES = SPACES + string.punctuation
+
 _CODE_LENGTH = 2
 _SHORTEST_POSTCODE = 2
 
@@ -52,7 +54,7 @@ def name(text: str) -> str:
 
     Punctuation is that of ASCII, and white space goes too (parameter builder).
     """
-    return without(text, SPACES + string.punctuation).lower()
+    return without(text, _NOT_IN_NAMES).lower()
 
 
 def gender(text: str) -> str | None:
@@ -96,6 +98,8 @@ def city(text: str) -> str | None:
     Letters of any script are kept, in UTF-8 (documents; the parameter builder keeps a to z
     alone). What begins with no letter is not a city (parameter builder).
     """
+    if text.isalpha():
+        return text.lower()
     kept = "".join(char for char in text if unicodedata.category(char)[0] in "LMN").lower()
     return kept if kept[:1].isalpha() else None
 

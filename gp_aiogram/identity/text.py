@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 #: White space and line ends of ECMAScript, whose ``trim`` and ``\s`` the platforms' own code uses.
 #: Python's set differs: it has the separators U+001C to U+001F and lacks U+FEFF.
@@ -16,15 +17,23 @@ SPACES = (
 #: Words that come and go in the names of places.
 _LITTLE_WORDS = frozenset({"and", "of", "the"})
 
+_DIGITS = re.compile("[0-9]+")
+_WORD = re.compile("[a-z]+")
+
 
 def without(text: str, unwanted: str) -> str:
     """Return the text without any of the unwanted characters."""
-    return text.translate(str.maketrans("", "", unwanted))
+    return text.translate(_removal(unwanted))
+
+
+@lru_cache(maxsize=8)
+def _removal(unwanted: str) -> dict[int, int | None]:
+    return str.maketrans("", "", unwanted)
 
 
 def digits(text: str) -> str:
     """Return the ASCII digits of the text."""
-    return "".join(re.findall("[0-9]+", text))
+    return "".join(_DIGITS.findall(text))
 
 
 def latin(text: str) -> str:
@@ -49,6 +58,8 @@ def codes_by_name(table: str) -> dict[str, str]:
 
 def _keys(name: str) -> list[str]:
     words = _words(name)
+    if _LITTLE_WORDS.isdisjoint(words):
+        return ["".join(words)]
     telling = [word for word in words if word not in _LITTLE_WORDS]
     # Nothing is left of AND, the alpha-3 code of Andorra.
     return ["".join(words), "".join(telling or words)]
@@ -58,4 +69,4 @@ def _words(text: str) -> list[str]:
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
         text = "".join(char for char in decomposed if not unicodedata.combining(char))
-    return re.findall("[a-z]+", text.lower())
+    return _WORD.findall(text.lower())

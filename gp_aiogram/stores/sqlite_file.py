@@ -207,10 +207,22 @@ async def existing(
     values: Sequence[str],
 ) -> set[str | None]:
     """Return those of the values that the column holds already."""
-    found: set[str | None] = set()
+    query = f"SELECT {column} FROM {table} WHERE {column} IN ({{marks}})"
+    return {row[0] for row in await fetched(connection, query, values)}
+
+
+async def fetched(
+    connection: aiosqlite.Connection,
+    query: str,
+    values: Sequence[Any],
+) -> list[Any]:
+    """Return the rows of a query on any number of values.
+
+    :param query: has ``{marks}`` where they go.
+    """
+    rows: list[Any] = []
     for start in range(0, len(values), MAX_PARAMETERS):
         chunk = values[start : start + MAX_PARAMETERS]
         marks = ",".join("?" * len(chunk))
-        query = f"SELECT {column} FROM {table} WHERE {column} IN ({marks})"
-        found.update(row[0] for row in await connection.execute_fetchall(query, chunk))
-    return found
+        rows += await connection.execute_fetchall(query.format(marks=marks), chunk)
+    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import aiosqlite
 
@@ -12,7 +12,7 @@ from gp_aiogram.click import Click
 from gp_aiogram.clock import to_ms
 from gp_aiogram.event import Traits
 from gp_aiogram.stores.base import Profile, ProfileStore
-from gp_aiogram.stores.sqlite_file import SQLiteFile, existing
+from gp_aiogram.stores.sqlite_file import SQLiteFile, existing, fetched
 
 
 class SQLiteProfiles(ProfileStore):
@@ -70,27 +70,28 @@ async def _profiles(
     connection: aiosqlite.Connection,
     asked: Sequence[tuple[int, str | None]],
 ) -> list[Profile]:
-    return [await _profile(connection, *one) for one in asked]
+    """Answer many callers with one statement each: a statement is a trip to SQLite's thread."""
+    clicks = await _bodies(connection, {session_id for _, session_id in asked if session_id})
+    traits = await _traits(connection, {telegram_id for telegram_id, _ in asked})
+    return [
+        Profile(clicks.get(session_id or ""), traits.get(telegram_id, {}))
+        for telegram_id, session_id in asked
+    ]
 
 
-async def _profile(
+async def _bodies(connection: aiosqlite.Connection, session_ids: set[str]) -> dict[str, Click]:
+    query = "SELECT session_id, body FROM click WHERE session_id IN ({marks})"
+    rows = await fetched(connection, query, list(session_ids))
+    return {session_id: Click.from_dict(json.loads(body)) for session_id, body in rows}
+
+
+async def _traits(
     connection: aiosqlite.Connection,
-    telegram_id: int,
-    session_id: str | None,
-) -> Profile:
-    """Read click and traits in one trip to SQLite's thread."""
-    rows: Any = await connection.execute_fetchall(
-        """
-        SELECT NULL, NULL, body FROM click WHERE session_id = ?
-        UNION ALL SELECT platform, field, value FROM trait WHERE telegram_id = ?
-        """,
-        (session_id, telegram_id),
-    )
-    click: Click | None = None
-    traits: dict[str, dict[str, str]] = {}
-    for platform, field, value in rows:
-        if platform is None:
-            click = Click.from_dict(json.loads(value))
-        else:
-            traits.setdefault(platform, {})[field] = value
-    return Profile(click, traits)
+    telegram_ids: set[int],
+) -> dict[int, dict[str, dict[str, str]]]:
+    query = "SELECT telegram_id, platform, field, value FROM trait WHERE telegram_id IN ({marks})"
+    traits: dict[int, dict[str, dict[str, str]]] = {}
+    rows = await fetched(connection, query, list(telegram_ids))
+    for telegram_id, platform, field, value in rows:
+        traits.setdefault(telegram_id, {}).setdefault(platform, {})[field] = value
+    return traits
