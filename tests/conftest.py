@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -23,6 +24,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("gp_aiogram")
 
 Feed = Callable[..., Awaitable[Any]]
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of collected tests out of later collections: each would stall event loops."""
+    gc.collect()
+    gc.freeze()
 
 
 class Recorder(Destination):
