@@ -11,7 +11,7 @@ from aiogram.dispatcher.event.bases import REJECTED, UNHANDLED
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.types import TelegramObject
 
-from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
+from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker, username_of
 from gp_aiogram.errors import EventError, GPError
 from gp_aiogram.event import update_event_id
 from gp_aiogram.rules import FLAG, Mark, applying, resolve
@@ -69,6 +69,8 @@ class EmitMiddleware(BaseMiddleware):
                 return
             data[GP_KEY] = gp
             gp.at = time_of(event)
+            if self.tracker.bots[gp.bot_id] is None:
+                self.tracker.bots[gp.bot_id] = username_of(data["bot"])
             if takes_gp:
                 await gp.load()
         except Exception:

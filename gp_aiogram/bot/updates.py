@@ -27,8 +27,8 @@ def user_tracker(tracker: Tracker, update: Update, data: dict[str, Any]) -> User
     if user is None:
         return None
     bot_id: int = data["bot"].id
-    if tracker.bots.get(bot_id) is None:
-        tracker.bots[bot_id] = username_of(data["bot"])
+    if bot_id not in tracker.bots:
+        tracker.bots[bot_id] = None
     return UserTracker(tracker, user.id, bot_id, update.update_id)
 
 
