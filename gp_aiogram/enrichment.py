@@ -16,7 +16,10 @@ logger = logging.getLogger("gp_aiogram")
 
 
 class Enrichment:
-    """Knows who a user is, as far as the store does. What cannot be read costs no event.
+    """Knows who a user is, as far as the store does.
+
+    A session or profile that cannot be read costs no event. A bot that cannot be found out does:
+    the once-key of a user depends on it.
 
     :param counts: what goes wrong is counted here.
     """

@@ -1133,6 +1133,18 @@ async def test_several_may_flush_at_once(outbox, house):
     assert len(shop.taken) == 40
 
 
+async def test_after_a_short_batch_more_events_may_gather(outbox, house, monkeypatch):
+    monkeypatch.setattr("gp_aiogram.lane.LINGER", 0.3)
+    shop = Batching()
+    courier = house(shop)
+    for event_id in ("e1", "e2", "e3"):
+        await accept(outbox, event_id)
+        courier.wake(["shop"])
+        await asyncio.sleep(0.01)
+    assert await courier.flush(SOON)
+    assert shop.requests == [["e1"], ["e2", "e3"]]
+
+
 # A store that fails
 
 

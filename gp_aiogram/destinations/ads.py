@@ -52,6 +52,22 @@ def checked_code(where: str, code: object) -> str:
     return text
 
 
+def checked_test_code(where: str, code: object, name: str, meaning: str) -> str:
+    """Return the code of a test, and warn: it is easily forgotten.
+
+    :param name: of the destination.
+    :param meaning: what the platform does with test events.
+    :raises ConfigurationError: as :func:`checked_code`.
+    """
+    checked = checked_code(where, code)
+    logger.warning(
+        "%s: test_event_code is set, and %s: remove it when the test is over",
+        name,
+        meaning,
+    )
+    return checked
+
+
 def checked_choice(where: str, choice: object, choices: Collection[str], advice: str = "") -> str:
     """Return one of several texts.
 

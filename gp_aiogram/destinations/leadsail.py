@@ -18,6 +18,7 @@ from gp_aiogram.destinations.ads import (
     checked_choice,
     checked_code,
     checked_names,
+    checked_test_code,
     logger,
     money,
 )
@@ -127,13 +128,13 @@ class LeadSail(HTTPDestination):
         self._lead_id = _checked_lead(lead_id)
         self._test = {}
         if test_event_code is not None:
-            where = "LeadSail(test_event_code=...)"
-            self._test = {"testEventCode": checked_code(where, test_event_code)}
-            logger.warning(
-                "%s: test_event_code is set, and LeadSail fires pixels in test mode only: remove "
-                "it when the test is over",
+            code = checked_test_code(
+                "LeadSail(test_event_code=...)",
+                test_event_code,
                 self.name,
+                "LeadSail fires pixels in test mode only",
             )
+            self._test = {"testEventCode": code}
 
     def __repr__(self) -> str:
         return (

@@ -23,9 +23,9 @@ from gp_aiogram.destinations.ads import (
     checked_choice,
     checked_code,
     checked_names,
+    checked_test_code,
     digests,
     external_ids,
-    logger,
     money,
     visitor_ip,
     with_own_contents,
@@ -186,12 +186,11 @@ class MetaCAPI(HTTPDestination):
         )
         self._main = {} if proof is None else {"appsecret_proof": proof}
         if test_event_code is not None:
-            where = "MetaCAPI(test_event_code=...)"
-            self._main["test_event_code"] = checked_code(where, test_event_code)
-            logger.warning(
-                "%s: test_event_code is set, and Meta uses such events for targeting and "
-                "measurement like all others: remove it when the test is over",
+            self._main["test_event_code"] = checked_test_code(
+                "MetaCAPI(test_event_code=...)",
+                test_event_code,
                 self.name,
+                "Meta uses such events for targeting and measurement like all others",
             )
         self._once = OnceLog()
 

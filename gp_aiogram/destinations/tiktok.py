@@ -18,9 +18,9 @@ from gp_aiogram.destinations.ads import (
     checked_choice,
     checked_code,
     checked_names,
+    checked_test_code,
     digests,
     external_ids,
-    logger,
     money,
     visitor_ip,
     with_own_contents,
@@ -124,12 +124,11 @@ class TikTokEvents(HTTPDestination):
         self._privacy = _limited_use(limited_data_use)
         self._root = {"event_source": self.event_source, "event_source_id": self.pixel_code}
         if test_event_code is not None:
-            where = "TikTokEvents(test_event_code=...)"
-            self._root["test_event_code"] = checked_code(where, test_event_code)
-            logger.warning(
-                "%s: test_event_code is set, and TikTok leaves test events out of its figures: "
-                "remove it when the test is over",
+            self._root["test_event_code"] = checked_test_code(
+                "TikTokEvents(test_event_code=...)",
+                test_event_code,
                 self.name,
+                "TikTok leaves test events out of its figures",
             )
         self._once = OnceLog()
 
