@@ -233,7 +233,8 @@ class Outbox(ABC):
     async def prune_events(self, before: datetime, dead_before: datetime, limit: int) -> int:
         """Erase old events with their deliveries, and return how many events were erased.
 
-        Their event ids stay known.
+        Their event ids stay known. Events are looked at in the order of their acceptance, up to
+        the first one that is younger than both limits.
 
         :param before: events accepted earlier, of which no delivery is pending or dead.
         :param dead_before: events accepted earlier, of which no delivery is pending.

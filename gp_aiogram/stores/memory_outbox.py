@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from gp_aiogram.clock import Clock, from_ms, to_ms
@@ -123,7 +124,9 @@ class MemoryOutbox(Outbox):
 
     async def cancel_user(self, telegram_id: int, reason: str) -> int:
         """Skip the waiting deliveries of a user."""
-        return self._skip((row for kept in self._of_user(telegram_id) for row in kept.rows), reason)
+        return self._skip(
+            (row for kept in self._of_user(telegram_id) for row in kept.rows), reason
+        )
 
     async def forget_events(self, telegram_id: int) -> int:
         """Erase a user's events with their deliveries."""
@@ -132,7 +135,8 @@ class MemoryOutbox(Outbox):
     async def prune_events(self, before: datetime, dead_before: datetime, limit: int) -> int:
         """Erase old events with their deliveries."""
         limits_ms = to_ms(before), to_ms(dead_before)
-        old = [kept for kept in self._events.values() if kept.is_older(*limits_ms)]
+        oldest = takewhile(lambda kept: kept.accepted_ms < max(limits_ms), self._events.values())
+        old = [kept for kept in oldest if kept.is_older(*limits_ms)]
         return self._erase(old[:limit])
 
     async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:

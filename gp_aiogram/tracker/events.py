@@ -73,7 +73,7 @@ class Events(TrackerBase):
             event_time=event_time,
         )
         destinations = self._all_that_want(event) if named is None else named
-        accepted = await self._outbox.accept(event, destinations, once=_once_key(once, event))
+        accepted = await self._outbox.accept(event, destinations, once=_once_keys(once, event))
         if not accepted:
             self.counts["duplicates"] += 1
             return None
@@ -103,12 +103,12 @@ class Events(TrackerBase):
             logger.warning("events are stored but wait: start the tracker to have them delivered")
 
 
-def _once_key(once: object, event: Event) -> str | None:
+def _once_keys(once: object, event: Event) -> list[str]:
     if once is None:
-        return None
+        return []
     if once == "user":
-        return f"user:{event.bot_id or 0}:{event.telegram_id}:{event.name}"
+        return [f"user:{event.bot_id or 0}:{event.telegram_id}:{event.name}"]
     if isinstance(once, bool) or not (isinstance(once, int) or is_text(once)) or once == "":
         msg = f"once must be 'user' or a key such as an order's id, not {shown(once)}"
         raise EventError(msg)
-    return f"key:{event.name}:{once}"
+    return [f"key:{event.name}:{once}"]
