@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from gp_aiogram.event import (
     is_text,
     new_event,
 )
+from gp_aiogram.init_data import verified
 from gp_aiogram.settings import Settings
 from gp_aiogram.stats import DestinationStats, Stats
 from gp_aiogram.stores.base import (
@@ -360,6 +361,34 @@ class Tracker:
         replayed = await self._outbox.replay(destination, event_id=event_id)
         self._courier.wake(self._courier.lanes)
         return replayed
+
+    async def capture_init_data(
+        self,
+        token: str,
+        init_data: str,
+        *,
+        max_age: timedelta = timedelta(hours=24),
+    ) -> Session | None:
+        """Keep the touch of a user who opened a Mini App by a ``?startapp=…`` link.
+
+        :param token: of the bot whose Mini App it is; Telegram signs with it.
+        :param init_data: ``Telegram.WebApp.initData`` as it is.
+        :param max_age: older data is refused: whoever got hold of it could use it for ever.
+        :return: None when there was no ``startapp``, or it holds no session.
+        :raises EventError: when the data is forged, another bot's, too old, from the future or
+            malformed; the text holds neither token nor data.
+        :raises StoreError: when the store failed.
+        """
+        opening = verified(token, init_data, now=self._enrichment.now(), max_age=max_age)
+        if opening.start_param is None:
+            return None
+        return await self.capture(
+            opening.telegram_id,
+            opening.start_param,
+            bot_id=opening.bot_id,
+            source="startapp",
+            at=opening.auth_date,
+        )
 
     def _parts(self) -> list[SessionStore | ProfileStore | Outbox]:
         """The store's parts; one that is several at once is here once."""
