@@ -526,18 +526,20 @@ async def test_a_full_disk_is_an_error_until_there_is_room(store):
     assert all([await store.accept(event, ["a"]) for event in refused])
 
 
-async def test_a_commit_that_fails_is_told_to_the_caller_once(store, monkeypatch):
-    connection = store._file._opened.connection
-    commit, failure = connection.commit, "disk I/O error"
+async def test_a_commit_that_fails_is_told_to_the_caller_once(store):
+    refusals = ["COMMIT"]
 
-    async def failing():
-        monkeypatch.setattr(connection, "commit", commit)
-        raise sqlite3.OperationalError(failure)
+    def authorizer(_, argument, *__):
+        if argument in refusals:
+            refusals.remove(argument)
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
 
     await fill(store, "e1")
     delivery = await claim_one(store)
-    monkeypatch.setattr(connection, "commit", failing)
-    with pytest.raises(StoreError, match=failure):
+    connection = store._file._opened.connection
+    await connection.run(lambda own: own.set_authorizer(authorizer))
+    with pytest.raises(StoreError, match="not authorized"):
         await store.settle([Settlement(delivery, "delivered")])
     assert await store.counts() == {"a": {"pending": 1}}
     await store.settle([Settlement(delivery, "delivered")])

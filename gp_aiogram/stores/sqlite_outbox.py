@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, cast
-
-import aiosqlite
 
 from gp_aiogram.clock import from_ms
 from gp_aiogram.event import Event
@@ -153,17 +151,18 @@ class SQLiteOutbox(Outbox):
         )
         return cast("int", rows[0][0]) if rows else None
 
-    # Bulk operations: each does one kind of thing for every caller of a shared transaction.
+    # Bulk operations: each does one kind of thing for every caller of a shared transaction, in
+    # SQLite's thread.
 
-    async def _accept(
+    def _accept(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         acceptances: Sequence[_Acceptance],
     ) -> list[bool]:
         event_ids = [acceptance.event.event_id for acceptance in acceptances]
         once_keys = [acceptance.once for acceptance in acceptances if acceptance.once is not None]
-        known_ids = await existing(connection, "event", "event_id", event_ids)
-        known_keys = await existing(connection, "once", "key", once_keys)
+        known_ids = existing(connection, "event", "event_id", event_ids)
+        known_keys = existing(connection, "once", "key", once_keys)
         now_ms = self._now_ms()
         events, deliveries, keys, results = [], [], [], []
         for event, destinations, once in acceptances:
@@ -179,7 +178,7 @@ class SQLiteOutbox(Outbox):
                 (event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()),
             )
             deliveries += [(name, now_ms, now_ms, event.event_id) for name in set(destinations)]
-        inserts = {
+        inserts: dict[str, list[Any]] = {
             """
             INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)
             VALUES (?, ?, ?, ?, ?)
@@ -190,25 +189,24 @@ class SQLiteOutbox(Outbox):
             """: deliveries,
             "INSERT INTO once VALUES (?, ?)": keys,
         }
-        # SQLite's thread takes them in this order, one after the other without coming back.
-        await asyncio.gather(
-            *(connection.executemany(insert, rows) for insert, rows in inserts.items() if rows),
-        )
+        for insert, rows in inserts.items():
+            if rows:
+                connection.executemany(insert, rows)
         return results
 
-    async def _claim(
+    def _claim(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         claims: Sequence[_Claim],
     ) -> list[list[Any]]:
         # The callers take the leases, once they have the rows: whatever goes wrong before that,
         # nobody holds anything.
         taken: set[tuple[str, int]] = set()
-        return [await self._claim_one(connection, claim, taken) for claim in claims]
+        return [self._claim_one(connection, claim, taken) for claim in claims]
 
-    async def _claim_one(
+    def _claim_one(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         claim: _Claim,
         taken: set[tuple[str, int]],
     ) -> list[Any]:
@@ -218,7 +216,7 @@ class SQLiteOutbox(Outbox):
         for condition, moment in (("<=", now_ms), (">", now_ms + MAX_DELAY * 1000)):
             if len(due) == claim.limit:
                 break
-            rows = await connection.execute_fetchall(
+            rows = connection.execute(
                 f"""
                 {_DELIVERY} WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
                 ORDER BY due_ms, seq LIMIT ?
@@ -232,9 +230,9 @@ class SQLiteOutbox(Outbox):
                     due.append(row)
         return due
 
-    async def _settle(
+    def _settle(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         batches: Sequence[Sequence[Settlement]],
     ) -> list[None]:
         now_ms = self._now_ms()
@@ -246,7 +244,7 @@ class SQLiteOutbox(Outbox):
         # Events of one request have one receipt.
         distinct = {id(one.receipt): one.receipt for one in held.values()}
         receipts = {key: _receipt(receipt) for key, receipt in distinct.items()}
-        await connection.executemany(
+        connection.executemany(
             """
             UPDATE delivery SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?
             WHERE destination = ? AND seq = ?
@@ -265,20 +263,20 @@ class SQLiteOutbox(Outbox):
         )
         return [None] * len(batches)
 
-    async def _replay(
+    def _replay(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         choices: Sequence[tuple[str | None, str | None]],
     ) -> list[int]:
-        return [await self._replay_one(connection, *choice) for choice in choices]
+        return [self._replay_one(connection, *choice) for choice in choices]
 
-    async def _replay_one(
+    def _replay_one(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         destination: str | None,
         event_id: str | None,
     ) -> int:
-        cursor = await connection.execute(
+        cursor = connection.execute(
             """
             UPDATE delivery
             SET state = 'pending', attempts = 0, since_ms = :now_ms, due_ms = :now_ms

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import cast
-
-import aiosqlite
 
 from gp_aiogram.click import Click
 from gp_aiogram.clock import to_ms
@@ -33,12 +32,12 @@ class SQLiteProfiles(ProfileStore):
         return cast("Profile", await self._file.submit(_profiles, (telegram_id, session_id)))
 
 
-async def _add_clicks(
-    connection: aiosqlite.Connection,
+def _add_clicks(
+    connection: sqlite3.Connection,
     clicks: Sequence[tuple[str, Click]],
 ) -> list[bool]:
     session_ids = [session_id for session_id, _ in clicks]
-    known = await existing(connection, "click", "session_id", session_ids)
+    known = existing(connection, "click", "session_id", session_ids)
     added = []
     rows = []
     for session_id, click in clicks:
@@ -46,15 +45,15 @@ async def _add_clicks(
         if session_id not in known:
             known.add(session_id)
             rows.append((session_id, to_ms(click.at), json.dumps(click.to_dict())))
-    await connection.executemany("INSERT INTO click VALUES (?, ?, ?)", rows)
+    connection.executemany("INSERT INTO click VALUES (?, ?, ?)", rows)
     return added
 
 
-async def _add_traits(
-    connection: aiosqlite.Connection,
+def _add_traits(
+    connection: sqlite3.Connection,
     users: Sequence[tuple[int, Traits]],
 ) -> list[None]:
-    await connection.executemany(
+    connection.executemany(
         "INSERT OR REPLACE INTO trait (telegram_id, platform, field, value) VALUES (?, ?, ?, ?)",
         [
             (telegram_id, platform, field, value)
@@ -66,32 +65,32 @@ async def _add_traits(
     return [None] * len(users)
 
 
-async def _profiles(
-    connection: aiosqlite.Connection,
+def _profiles(
+    connection: sqlite3.Connection,
     asked: Sequence[tuple[int, str | None]],
 ) -> list[Profile]:
-    """Answer many callers with one statement each: a statement is a trip to SQLite's thread."""
-    clicks = await _bodies(connection, {session_id for _, session_id in asked if session_id})
-    traits = await _traits(connection, {telegram_id for telegram_id, _ in asked})
+    """Answer many callers with few statements."""
+    clicks = _bodies(connection, {session_id for _, session_id in asked if session_id})
+    traits = _traits(connection, {telegram_id for telegram_id, _ in asked})
     return [
         Profile(clicks.get(session_id or ""), traits.get(telegram_id, {}))
         for telegram_id, session_id in asked
     ]
 
 
-async def _bodies(connection: aiosqlite.Connection, session_ids: set[str]) -> dict[str, Click]:
+def _bodies(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:
     query = "SELECT session_id, body FROM click WHERE session_id IN ({marks})"
-    rows = await fetched(connection, query, list(session_ids))
+    rows = fetched(connection, query, list(session_ids))
     return {session_id: Click.from_dict(json.loads(body)) for session_id, body in rows}
 
 
-async def _traits(
-    connection: aiosqlite.Connection,
+def _traits(
+    connection: sqlite3.Connection,
     telegram_ids: set[int],
 ) -> dict[int, dict[str, dict[str, str]]]:
     query = "SELECT telegram_id, platform, field, value FROM trait WHERE telegram_id IN ({marks})"
     traits: dict[int, dict[str, dict[str, str]]] = {}
-    rows = await fetched(connection, query, list(telegram_ids))
+    rows = fetched(connection, query, list(telegram_ids))
     for telegram_id, platform, field, value in rows:
         traits.setdefault(telegram_id, {}).setdefault(platform, {})[field] = value
     return traits

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast
-
-import aiosqlite
 
 from gp_aiogram.attribution import Session
 from gp_aiogram.clock import from_ms, to_ms
@@ -52,11 +51,11 @@ class SQLiteSessions(SessionStore):
         return cast("Session | None", await self._file.submit(operation, lookup))
 
 
-async def _add_sessions(
-    connection: aiosqlite.Connection,
+def _add_sessions(
+    connection: sqlite3.Connection,
     sessions: Sequence[Session],
 ) -> list[None]:
-    await connection.executemany(
+    connection.executemany(
         """
         INSERT OR IGNORE INTO session
         (bot_id, telegram_id, session_id, source, at_ms, payload) VALUES (?, ?, ?, ?, ?, ?)
@@ -69,12 +68,12 @@ async def _add_sessions(
     return [None] * len(sessions)
 
 
-async def _find_sessions(
+def _find_sessions(
     direction: str,
-    connection: aiosqlite.Connection,
+    connection: sqlite3.Connection,
     lookups: Sequence[_Lookup],
 ) -> list[Session | None]:
-    """Answer many callers with one statement: each one costs a trip to SQLite's thread."""
+    """Answer many callers with one statement."""
     found: list[Session | None] = [None] * len(lookups)
     per_statement = MAX_PARAMETERS // (1 + len(_Lookup._fields))
     for start in range(0, len(lookups), per_statement):
@@ -92,7 +91,7 @@ async def _find_sessions(
                 ORDER BY at_ms {direction}, rowid {direction} LIMIT 1
             )
         """
-        for number, *touch in await connection.execute_fetchall(query, [*chain(*rows)]):
+        for number, *touch in connection.execute(query, [*chain(*rows)]):
             found[number] = _session(touch)
     return found
 
