@@ -19,7 +19,7 @@ LAYERS = (
     ("_version", "errors", "clock"),
     ("money", "identity", "click", "personal"),
     ("attribution", "event", "catalogue"),
-    ("traits",),
+    ("traits", "init_data"),
     ("stores", "destinations", "pacing"),
     ("lane", "setting_groups", "enrichment", "stats"),
     ("courier", "settings", "rules"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gp_aiogram.attribution import SOURCES, Session, Source
 from gp_aiogram.click import Click
 from gp_aiogram.errors import EventError, shown
 from gp_aiogram.event import checked_moment, checked_telegram_id
+from gp_aiogram.init_data import verified
 from gp_aiogram.tracker.base import TrackerBase
 from gp_aiogram.traits import from_contact, from_user, prepared
 
@@ -52,6 +53,34 @@ class Users(TrackerBase):
         await self._sessions.add_session(session)
         self.counts["captured"] += 1
         return session
+
+    async def capture_init_data(
+        self,
+        token: str,
+        init_data: str,
+        *,
+        max_age: timedelta = timedelta(hours=24),
+    ) -> Session | None:
+        """Keep the touch of a user who opened a Mini App by a ``?startapp=…`` link.
+
+        :param token: of the bot whose Mini App it is; Telegram signs with it.
+        :param init_data: ``Telegram.WebApp.initData`` as it is.
+        :param max_age: older data is refused: whoever got hold of it could use it for ever.
+        :return: None when there was no ``startapp``, or it holds no session.
+        :raises EventError: when the data is forged, another bot's, too old, from the future or
+            malformed; the text holds neither token nor data.
+        :raises StoreError: when the store failed.
+        """
+        opening = verified(token, init_data, now=self._enrichment.now(), max_age=max_age)
+        if opening.start_param is None:
+            return None
+        return await self.capture(
+            opening.telegram_id,
+            opening.start_param,
+            bot_id=opening.bot_id,
+            source="startapp",
+            at=opening.auth_date,
+        )
 
     async def register_click(self, click: Click, session_id: str | None = None) -> str:
         """Keep what a landing page saw of a click; put the result into ``?start=``.
