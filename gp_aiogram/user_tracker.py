@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gp_aiogram.attribution import Session
-from gp_aiogram.event import Event, update_event_id
+from gp_aiogram.event import REFUND, Event, update_event_id
+from gp_aiogram.rules import DEPOSIT
 from gp_aiogram.tracker import Tracker
 
 
@@ -24,6 +25,7 @@ class UserTracker:
         "_tracker",
         "at",
         "bot_id",
+        "recorded",
         "telegram_id",
         "update_id",
     )
@@ -40,6 +42,8 @@ class UserTracker:
         self.update_id = update_id
         #: When the update says it happened; None when it does not say.
         self.at: datetime | None = None
+        #: Names of the events that were recorded during this update, ``deposit`` among them.
+        self.recorded: set[str] = set()
         self._tracker = tracker
         self._tracked = 0
         self._session: Session | None = None
@@ -97,6 +101,7 @@ class UserTracker:
 
         The same update makes the same event ids, so one that Telegram delivers twice counts once.
         """
+        self.recorded.add(name)
         return await self._tracker.track(
             name,
             telegram_id=self.telegram_id,
@@ -105,7 +110,7 @@ class UserTracker:
             currency=currency,
             user_data=user_data,
             session_id=session_id,
-            event_id=event_id or self._next_event_id(name),
+            event_id=self._next_event_id(name) if event_id is None else event_id,
             event_time=event_time or self.at,
             once=once,
             to=to,
@@ -127,6 +132,7 @@ class UserTracker:
         renewal: bool = False,
     ) -> Event | None:
         """Record a deposit of this user; see :meth:`Tracker.deposit`."""
+        self.recorded.add(DEPOSIT)
         return await self._tracker.deposit(
             telegram_id=self.telegram_id,
             bot_id=self.bot_id,
@@ -134,7 +140,7 @@ class UserTracker:
             currency=currency,
             user_data=user_data,
             session_id=session_id,
-            event_id=event_id or self._next_event_id("deposit"),
+            event_id=self._next_event_id(DEPOSIT) if event_id is None else event_id,
             event_time=event_time or self.at,
             once=once,
             to=to,
@@ -155,6 +161,7 @@ class UserTracker:
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Take back what this user has paid; see :meth:`Tracker.refund`."""
+        self.recorded.add(REFUND)
         return await self._tracker.refund(
             once,
             telegram_id=self.telegram_id,
@@ -162,7 +169,7 @@ class UserTracker:
             value=value,
             currency=currency,
             user_data=user_data,
-            event_id=event_id or self._next_event_id("refund"),
+            event_id=self._next_event_id(REFUND) if event_id is None else event_id,
             event_time=event_time or self.at,
             to=to,
         )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiogram import BaseMiddleware
 from aiogram.dispatcher.event.bases import REJECTED, UNHANDLED
 from aiogram.dispatcher.event.handler import HandlerObject
-from aiogram.types import TelegramObject
+from aiogram.types import PreCheckoutQuery, TelegramObject
 
 from gp_aiogram.bot.recorder import Recorder
 from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker, username_of
-from gp_aiogram.rules import FLAG, applying
+from gp_aiogram.rules import FLAG, Mark, applying
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
+
+#: Seconds that a checkout waits for the store: Telegram gives the bot ten to answer (Bot API,
+#: ``answerPreCheckoutQuery``).
+_CHECKOUT_PATIENCE = 0.5
 
 
 class EmitMiddleware(BaseMiddleware):
@@ -47,9 +52,24 @@ class EmitMiddleware(BaseMiddleware):
         await self._prepare(event, data, takes_gp=takes_gp)
         result = await handler(event, data)
         if result is not UNHANDLED and result is not REJECTED:
-            for mark in applying(called.callback, called.flags.get(FLAG, ())):
-                await self._recorder.record(mark, event, data, result)
+            marks = applying(called.callback, called.flags.get(FLAG, ()))
+            recording = self._record(marks, event, data, result)
+            if isinstance(event, PreCheckoutQuery):
+                # Its answer may be what the handler has returned, and the buyer waits for it.
+                self.tracker.run_aside(recording)
+            else:
+                await recording
         return result
+
+    async def _record(
+        self,
+        marks: Sequence[Mark],
+        event: TelegramObject,
+        data: dict[str, Any],
+        result: Any,
+    ) -> None:
+        for mark in marks:
+            await self._recorder.record(mark, event, data, result)
 
     async def _prepare(
         self,
@@ -68,7 +88,9 @@ class EmitMiddleware(BaseMiddleware):
             gp.at = time_of(event)
             if self.tracker.bots[gp.bot_id] is None:
                 self.tracker.bots[gp.bot_id] = username_of(data["bot"])
-            if takes_gp:
+            if takes_gp and isinstance(event, PreCheckoutQuery):
+                await asyncio.wait_for(gp.load(), _CHECKOUT_PATIENCE)
+            elif takes_gp:
                 await gp.load()
         except Exception:
             self.tracker.counts["session_errors"] += 1

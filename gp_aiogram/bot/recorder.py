@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from gp_aiogram.bot.payments import completed, is_refund, payment_of
 from gp_aiogram.bot.updates import GP_KEY
 from gp_aiogram.errors import EventError, GPError
-from gp_aiogram.event import update_event_id
-from gp_aiogram.rules import Mark, resolve
+from gp_aiogram.event import FIRST_DEPOSIT, REFUND, update_event_id
+from gp_aiogram.rules import DEPOSIT, Mark, resolve
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker
 
@@ -58,7 +59,18 @@ class Recorder:
             "event_id",
             update_event_id(gp.bot_id, gp.update_id, mark.rule, mark.name),
         )
-        await gp.track(mark.name, **arguments)
+        payment = payment_of(event)
+        if payment is not None:
+            arguments = completed(arguments, payment)
+        renewal = payment is not None and payment.is_renewal
+        if mark.name == DEPOSIT:
+            await gp.deposit(**{"value": None, **arguments}, renewal=renewal)
+        elif mark.name == REFUND and is_refund(event):
+            await gp.refund(**arguments)
+        elif mark.name == FIRST_DEPOSIT and renewal:
+            logger.info("@track(%r) on %s: a renewal is no first deposit", mark.name, mark.handler)
+        else:
+            await gp.track(mark.name, **arguments)
 
     def _count_error(
         self,

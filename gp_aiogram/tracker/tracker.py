@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
@@ -79,6 +79,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self.retention = retention
         self.auto = _checked_auto(auto)
         self._before_send = before_send
+        self._aside: set[asyncio.Task[None]] = set()
         self._pruning: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter()
         #: Whether something emits what ``@track`` marks; set by the middleware that does.
@@ -128,6 +129,12 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
                 ", ".join(marked),
             )
 
+    def run_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something recorded that nobody may wait for; :meth:`close` does."""
+        task = asyncio.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
     async def close(self, grace: float = 5.0) -> None:
         """Stop delivering and close the store.
 
@@ -139,6 +146,8 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         if pruning is not None:
             pruning.cancel()
             await asyncio.wait([pruning], timeout=_STORE_CLOSING)
+        if self._aside:
+            await asyncio.wait(self._aside, timeout=grace)
         await self._courier.stop(grace)
         closing = [asyncio.ensure_future(part.close()) for part in self._parts()]
         _, unfinished = await asyncio.wait(closing, timeout=_STORE_CLOSING)
