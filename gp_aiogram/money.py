@@ -72,13 +72,12 @@ def _number(value: object, currency: str) -> Decimal:
 
 
 def _rounded(number: Decimal, currency: str) -> Decimal:
-    return number.quantize(_smallest(currency), context=_CONTEXT)
+    return _CONTEXT.quantize(number, _smallest(currency))
 
 
 def json_number(value: Decimal) -> int | float:
     """Return an amount as JSON writes numbers: the last step, and the only float."""
-    exponent = value.as_tuple().exponent
-    return float(value) if isinstance(exponent, int) and exponent < 0 else int(value)
+    return float(value) if "." in f"{value:f}" else int(value)
 
 
 class Exchange:
@@ -164,7 +163,9 @@ def _items(owner: str, rates: object) -> list[tuple[object, object]]:
 
 
 def _decimal(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         msg = f"value must be a number, not {type(value).__name__}: {shown(value)}"
         raise EventError(msg)
     try:

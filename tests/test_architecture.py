@@ -19,7 +19,7 @@ LAYERS = (
     ("_version", "errors", "clock"),
     ("money", "identity", "click", "personal"),
     ("attribution", "event", "catalogue"),
-    ("traits",),
+    ("traits", "init_data"),
     ("stores", "destinations", "pacing"),
     ("lane", "setting_groups", "enrichment", "stats"),
     ("courier", "settings", "rules"),
@@ -33,7 +33,7 @@ APART = ("sandbox",)
 
 #: The only modules that import within a function, and what: optional parts and the door upward.
 DOORS = {
-    ("gp_aiogram.tracker", "gp_aiogram.bot.setup"),
+    ("gp_aiogram.tracker.tracker", "gp_aiogram.bot.setup"),
     ("gp_aiogram.rules", "annotationlib"),
 }
 

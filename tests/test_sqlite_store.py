@@ -444,7 +444,7 @@ async def test_events_that_come_together_share_commits(store):
 async def test_duplicates_that_come_together_share_commits(store):
     async with traced(store) as statements:
         same_ids = (store.accept(sample(f"e{n % 50}"), ["a"]) for n in range(250))
-        same_keys = (store.accept(sample(f"f{n}"), ["a"], once=f"k{n % 20}") for n in range(250))
+        same_keys = (store.accept(sample(f"f{n}"), ["a"], once=[f"k{n % 20}"]) for n in range(250))
         accepted = await asyncio.gather(*same_ids, *same_keys)
     assert accepted.count(True) == 50 + 20
     assert statements.count("COMMIT") <= 3
@@ -472,7 +472,7 @@ async def test_reading_commits_nothing(store):
 
 async def test_more_than_a_statement_can_name_are_accepted_together(store):
     events = [sample(f"e{n}") for n in range(2500)]
-    accepted = (store.accept(event, ["a"], once=event.event_id) for event in [*events, *events])
+    accepted = (store.accept(event, ["a"], once=[event.event_id]) for event in [*events, *events])
     assert (await asyncio.gather(*accepted)).count(True) == len(events)
     assert await store.counts() == {"a": {"pending": len(events)}}
 
@@ -491,8 +491,8 @@ async def test_a_bad_item_fails_alone(store, fields):
     claimed, first, failure, second = await asyncio.gather(
         store.claim("a", 9, lease=LEASE),
         store.accept(sample("first"), ["b"]),
-        store.accept(bad, ["b"], once="k"),
-        store.accept(sample("second"), ["b"], once="k"),
+        store.accept(bad, ["b"], once=["k"]),
+        store.accept(sample("second"), ["b"], once=["k"]),
         return_exceptions=True,
     )
     assert isinstance(failure, Exception)

@@ -290,6 +290,16 @@ class OwnSessions(SessionStore):
         found = [one for one in self.sessions if one.telegram_id == telegram_id]
         return found[-1] if found else None
 
+    async def forget_sessions(self, telegram_id: int) -> set[str]:
+        gone = [one for one in self.sessions if one.telegram_id == telegram_id]
+        self.sessions = [one for one in self.sessions if one not in gone]
+        return {one.session_id for one in gone}
+
+    async def prune_sessions(self, before: datetime, limit: int) -> int:
+        gone = [one for one in self.sessions if one.at < before][:limit]
+        self.sessions = [one for one in self.sessions if one not in gone]
+        return len(gone)
+
 
 async def test_a_session_store_alone_keeps_the_default_outbox(
     tmp_path: Path,

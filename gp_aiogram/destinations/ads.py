@@ -122,8 +122,11 @@ def digests(event: Event, platform: str, names: Mapping[str, str]) -> dict[str, 
     traits = event.traits.get(platform)
     if not traits:
         return {}
-    known = ((theirs, traits.get(ours)) for ours, theirs in names.items())
-    return {name: digest for name, digest in known if digest and is_digest(digest)}
+    return {
+        theirs: digest
+        for ours, theirs in names.items()
+        if (digest := traits.get(ours)) and is_digest(digest)
+    }
 
 
 def with_own_contents(

@@ -34,7 +34,7 @@ from gp_aiogram.destinations.base import Receipt
 from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
 from gp_aiogram.destinations.meta_errors import meta_error
 from gp_aiogram.destinations.privacy import shareable, shareable_url
-from gp_aiogram.destinations.schema import NUMBER, TEXT, WHOLE, Table, fitted, one_of
+from gp_aiogram.destinations.schema import NUMBER, TEXT, WHOLE, Table, one_of, reader
 from gp_aiogram.errors import ConfigurationError, DeliveryError, Rejected, Unreachable, shown
 from gp_aiogram.event import Event
 from gp_aiogram.identity import FIELDS
@@ -97,6 +97,8 @@ _STANDARD: Mapping[str, Table] = {
     "search_string": TEXT,
     "status": TEXT,
 }
+
+_read_standard = reader(_STANDARD, "user_data")
 
 #: Set by the event alone.
 _OF_THE_EVENT = frozenset({"value", "currency"})
@@ -225,21 +227,28 @@ class MetaCAPI(HTTPDestination):
             "event_name": name,
             "event_time": int(event.event_time.timestamp()),
             "event_id": event.event_id,
-            "action_source": self._action_source(event, {**user, **page}),
+            "action_source": self._action_source(event, user, page),
             **page,
             "user_data": user,
             **({"custom_data": custom} if custom else {}),
             **self._privacy,
         }
 
-    def _action_source(self, event: Event, known: Mapping[str, Any]) -> str:
+    def _action_source(
+        self,
+        event: Event,
+        user: Mapping[str, Any],
+        page: Mapping[str, Any],
+    ) -> str:
         if _is_renewal(event):
             return _RENEWAL_SOURCE
-        if self.action_source == "website" and _WEBSITE_NEEDS - known.keys():
+        if self.action_source == "website" and _WEBSITE_NEEDS - user.keys() - page.keys():
             return "chat"
         return self.action_source
 
     def _custom_data(self, event: Event) -> dict[str, Any]:
+        if not event.user_data:
+            return dict(money(event, self._exchange))
         custom: dict[str, Any] = {}
         standard: dict[str, Any] = {}
         given = with_own_contents(event.user_data, _CONTENT_NAMES)
@@ -252,7 +261,7 @@ class MetaCAPI(HTTPDestination):
 
     def _standard(self, given: Mapping[str, Any]) -> dict[str, Any]:
         misfits: list[str] = []
-        known: dict[str, Any] = fitted(given, _STANDARD, "user_data", misfits) or {}
+        known: dict[str, Any] = _read_standard(given, misfits) or {}
         self._once.warn(self.name, misfits)
         return known
 
@@ -337,8 +346,7 @@ def _is_renewal(event: Event) -> bool:
 
 def _page(click: Click) -> dict[str, str]:
     pages = {"event_source_url": click.url, "referrer_url": click.referrer}
-    known = {name: shareable_url(url) for name, url in pages.items()}
-    return {name: url for name, url in known.items() if url}
+    return {name: url for name, page in pages.items() if (url := shareable_url(page))}
 
 
 def _browser(click: Click) -> dict[str, str]:

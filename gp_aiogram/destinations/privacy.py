@@ -32,11 +32,13 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
 
 def shareable(value: Any) -> Any:
     """Return a JSON value without what is personal in it, by its key or by its look."""
+    if isinstance(value, (str, int, float)):  # most values: told apart first
+        return value
     if isinstance(value, Mapping):
         return {
             key: shareable(part)
             for key, part in value.items()
-            if not looks_personal(part) and not (_says_something(part) and is_personal_key(key))
+            if not looks_personal(part) and not (is_personal_key(key) and _says_something(part))
         }
     if isinstance(value, list):
         return [shareable(part) for part in value if not looks_personal(part)]

@@ -6,9 +6,9 @@ A table is a rule, a list of one table (a list of such), or a mapping of names t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Union
 
 
@@ -26,41 +26,56 @@ class Rule:
 
 Table = Union[Rule, "list[Table]", "Mapping[str, Table]"]
 
-_DIGEST = re.compile("[0-9a-f]{64}")
+#: Reads a value by a table; the second argument gets a message for each part that does not fit.
+#: None is returned when nothing does.
+Reader = Callable[[object, "list[str]"], Any]
+
+_DIGEST_LENGTH = 64
 
 
-def fitted(
-    value: object,
-    table: Table,
-    where: str,
-    misfits: list[str],
-    *,
-    exact: bool = False,
-) -> Any:
-    """Return as much of a value as fits the table; None when nothing does.
+def reader(table: Table, where: str, *, exact: bool = False) -> Reader:
+    """Make what returns as much of a value as fits the table; made once, as tables do not change.
+
+    No message shows a value.
 
     :param where: names the value in messages.
-    :param misfits: gets a message for each part that does not fit; none shows a value.
     :param exact: what a rule could turn into what it should be does not fit.
     """
     if isinstance(table, Rule):
-        read = table.read(value)
-        fits = read is value if exact else read is not None
-        return read if fits else _misfit(where, table.words, misfits)
+        return partial(_by_rule, table, where, exact)
     if isinstance(table, list):
-        if not isinstance(value, list):
-            return _misfit(where, "a list", misfits)
-        parts = [fitted(part, table[0], f"{where}[]", misfits, exact=exact) for part in value]
-        return [part for part in parts if part is not None] or None
+        return partial(_list, reader(table[0], f"{where}[]", exact=exact), where)
+    readers = {name: reader(part, f"{where}.{name}", exact=exact) for name, part in table.items()}
+    return partial(_object, readers, where)
+
+
+def _by_rule(rule: Rule, where: str, exact: bool, value: object, misfits: list[str]) -> Any:
+    read = rule.read(value)
+    fits = read is value if exact else read is not None
+    return read if fits else _misfit(where, rule.words, misfits)
+
+
+def _list(read: Reader, where: str, value: object, misfits: list[str]) -> Any:
+    if not isinstance(value, list):
+        return _misfit(where, "a list", misfits)
+    parts = [read(part, misfits) for part in value]
+    return [part for part in parts if part is not None] or None
+
+
+def _object(
+    readers: Mapping[str, Reader],
+    where: str,
+    value: object,
+    misfits: list[str],
+) -> Any:
     if not isinstance(value, Mapping):
         return _misfit(where, "an object", misfits)
-    misfits += [f"there is no field {where}.{name}" for name in value if name not in table]
-    fields = {
-        name: fitted(value[name], rule, f"{where}.{name}", misfits, exact=exact)
-        for name, rule in table.items()
-        if name in value
-    }
-    return {name: part for name, part in fields.items() if part is not None} or None
+    misfits += [f"there is no field {where}.{name}" for name in value if name not in readers]
+    return {
+        name: part
+        for name, read in readers.items()
+        if name in value and (part := read(value[name], misfits)) is not None
+    } or None
 
 
 def _misfit(where: str, words: str, misfits: list[str]) -> None:
@@ -69,7 +84,13 @@ def _misfit(where: str, words: str, misfits: list[str]) -> None:
 
 def is_digest(value: object) -> bool:
     """Tell whether this is a SHA-256 digest as the platforms want it: 64 lower-case hex digits."""
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+    if not isinstance(value, str) or len(value) != _DIGEST_LENGTH:
+        return False
+    try:
+        # What bytes are written as is in lower case and without white space.
+        return bytes.fromhex(value).hex() == value
+    except ValueError:
+        return False
 
 
 def one_of(*choices: str) -> Rule:
@@ -83,9 +104,9 @@ def _as(fits: bool, value: object) -> object:
 
 def _text(value: object) -> str | None:
     """Numbers become texts: platforms refuse an order id that is a number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value.strip() else None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: object) -> int | float | None:

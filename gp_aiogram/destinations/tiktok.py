@@ -28,7 +28,7 @@ from gp_aiogram.destinations.ads import (
 from gp_aiogram.destinations.base import Receipt
 from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
 from gp_aiogram.destinations.privacy import shareable, shareable_url
-from gp_aiogram.destinations.schema import fitted, is_digest
+from gp_aiogram.destinations.schema import is_digest, reader
 from gp_aiogram.destinations.tiktok_errors import TAKEN, answered_code, tiktok_error
 from gp_aiogram.destinations.tiktok_schema import (
     CONTENT_NAMES,
@@ -46,6 +46,8 @@ from gp_aiogram.money import TIKTOK_CURRENCIES, Exchange, Rates
 _PATH = "/open_api/v1.3/event/track/"
 
 _NAMES = {"web": catalogue.TIKTOK_WEB, "app": catalogue.TIKTOK_APP}
+
+_read_properties = reader(PROPERTIES, "user_data")
 
 
 class TikTokEvents(HTTPDestination):
@@ -179,7 +181,7 @@ class TikTokEvents(HTTPDestination):
         shared = shareable(with_own_contents(event.user_data, CONTENT_NAMES))
         known = {key: part for key, part in shared.items() if key in PROPERTIES}
         wrong: list[str] = []
-        properties: dict[str, Any] = fitted(known, PROPERTIES, "user_data", wrong) or {}
+        properties: dict[str, Any] = _read_properties(known, wrong) or {}
         self._once.warn(self.name, wrong)
         return properties
 

@@ -17,8 +17,8 @@ from gp_aiogram.destinations.schema import (
     TEXT,
     WHOLE,
     Table,
-    fitted,
     one_of,
+    reader,
 )
 
 #: Our traits that are sent hashed, and TikTok's names for them.
@@ -107,8 +107,11 @@ EVENTS: Mapping[str, Mapping[str, Table]] = {
 }
 
 
+_READERS = {source: reader(table, "event", exact=True) for source, table in EVENTS.items()}
+
+
 def misfits(item: Mapping[str, Any], event_source: str) -> list[str]:
     """Say what is wrong with one item of ``data``: names that do not exist, types that differ."""
     found: list[str] = []
-    fitted(item, EVENTS[event_source], "event", found, exact=True)
+    _READERS[event_source](item, found)
     return found

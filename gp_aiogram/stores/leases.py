@@ -59,6 +59,10 @@ class Leases(Generic[Key]):
         if key is not None:
             self._forget(key)
 
+    def revoke(self, key: Key) -> None:
+        """End the lease of a key, whoever has it."""
+        self._forget(key)
+
     def clear(self) -> None:
         """End every lease."""
         self._by_key.clear()

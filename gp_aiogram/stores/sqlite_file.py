@@ -187,8 +187,8 @@ def existing(
     connection: sqlite3.Connection,
     table: str,
     column: str,
-    values: Sequence[str],
-) -> set[str | None]:
+    values: Sequence[Any],
+) -> set[Any]:
     """Return those of the values that the column holds already."""
     query = f"SELECT {column} FROM {table} WHERE {column} IN ({{marks}})"
     return {row[0] for row in fetched(connection, query, values)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -15,8 +15,10 @@ from gp_aiogram.event import Event
 from gp_aiogram.stores.base import MAX_DELAY, Delivery, Outbox, Settlement, State
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.sqlite_file import SQLiteFile, existing
+from gp_aiogram.stores.sqlite_seen import Seen
 
-_DELIVERY = """
+#: Every column of a delivery and its event, for :func:`delivery_of`.
+DELIVERY = """
     SELECT seq, destination, state, attempts, since_ms, due_ms, reason, receipt, body
     FROM delivery JOIN event USING (seq)
 """
@@ -28,7 +30,8 @@ _moment = lru_cache(maxsize=1024)(from_ms)
 class _Acceptance(NamedTuple):
     event: Event
     destinations: Sequence[str]
-    once: str | None
+    once: Collection[str]
+    order: str | None
 
 
 class _Claim(NamedTuple):
@@ -47,19 +50,20 @@ class SQLiteOutbox(Outbox):
         event: Event,
         destinations: Sequence[str],
         *,
-        once: str | None = None,
+        once: Collection[str] = (),
+        order: str | None = None,
     ) -> bool:
         """Keep an event and its deliveries; returns when they are on disk."""
         accepted: bool = await self._file.submit(
             self._accept,
-            _Acceptance(event, destinations, once),
+            _Acceptance(event, destinations, once, order),
         )
         return accepted
 
     async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
         """Take due deliveries."""
         due = await self._file.submit(self._claim, _Claim(destination, limit))
-        return [_delivery(row, self._leases.grant((destination, row[0]), lease)) for row in due]
+        return [delivery_of(row, self._leases.grant((destination, row[0]), lease)) for row in due]
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Record outcomes."""
@@ -97,10 +101,10 @@ class SQLiteOutbox(Outbox):
     async def deliveries(self, event_id: str) -> list[Delivery]:
         """Every delivery of one event."""
         rows = await self._file.read(
-            f"{_DELIVERY} WHERE event_id = ? ORDER BY destination",
+            f"{DELIVERY} WHERE event_id = ? ORDER BY destination",
             (event_id,),
         )
-        return [_delivery(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     async def dead_letters(
         self,
@@ -111,13 +115,13 @@ class SQLiteOutbox(Outbox):
         """Deliveries that were given up."""
         rows = await self._file.read(
             f"""
-            {_DELIVERY} WHERE state = 'dead'
+            {DELIVERY} WHERE state = 'dead'
             AND (:destination IS NULL OR destination = :destination)
             ORDER BY seq, destination LIMIT :limit
             """,
             {"destination": destination, "limit": limit},
         )
-        return [_delivery(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     async def replay(
         self,
@@ -159,39 +163,48 @@ class SQLiteOutbox(Outbox):
         connection: sqlite3.Connection,
         acceptances: Sequence[_Acceptance],
     ) -> list[bool]:
+        seen = Seen(connection)
         event_ids = [acceptance.event.event_id for acceptance in acceptances]
-        once_keys = [acceptance.once for acceptance in acceptances if acceptance.once is not None]
         known_ids = existing(connection, "event", "event_id", event_ids)
-        known_keys = existing(connection, "once", "key", once_keys)
+        known_ids |= seen.erased(event_ids)
+        digests = [seen.keys(acceptance.once) for acceptance in acceptances]
+        known_keys = seen.known([*chain(*digests)])
         now_ms = self._now_ms()
-        events, deliveries, keys, results = [], [], [], []
-        for event, destinations, once in acceptances:
-            fresh = event.event_id not in known_ids and once not in known_keys
+        events, deliveries, results = [], [], []
+        keys: list[bytes] = []
+        for (event, destinations, _, order), once in zip(acceptances, digests, strict=True):
+            fresh = event.event_id not in known_ids and known_keys.isdisjoint(once)
             results.append(fresh)
             if not fresh:
                 continue
             known_ids.add(event.event_id)
-            if once is not None:
-                known_keys.add(once)
-                keys.append((once, now_ms))
+            known_keys.update(once)
+            keys += once
             events.append(
-                (event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()),
+                (
+                    event.event_id,
+                    event.telegram_id,
+                    event.bot_id,
+                    now_ms,
+                    event.to_json(),
+                    None if order is None else seen.key(order),
+                ),
             )
             deliveries += [(name, now_ms, now_ms, event.event_id) for name in set(destinations)]
         inserts: dict[str, list[Any]] = {
             """
-            INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)
-            VALUES (?, ?, ?, ?, ?)
+            INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body, order_digest)
+            VALUES (?, ?, ?, ?, ?, ?)
             """: events,
             """
             INSERT INTO delivery (seq, destination, since_ms, due_ms)
             SELECT seq, ?, ?, ? FROM event WHERE event_id = ?
             """: deliveries,
-            "INSERT INTO once VALUES (?, ?)": keys,
         }
         for insert, rows in inserts.items():
             if rows:
                 connection.executemany(insert, rows)
+        seen.add(keys, now_ms)
         return results
 
     def _claim(
@@ -218,7 +231,7 @@ class SQLiteOutbox(Outbox):
                 break
             rows = connection.execute(
                 f"""
-                {_DELIVERY} WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
+                {DELIVERY} WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
                 ORDER BY due_ms, seq LIMIT ?
                 """,
                 (claim.destination, moment, claim.limit + len(self._leases) + len(taken)),
@@ -300,7 +313,8 @@ def _receipt(receipt: Mapping[str, Any]) -> str | None:
     return json.dumps(receipt, default=str) if receipt else None
 
 
-def _delivery(row: Any, token: str = "") -> Delivery:
+def delivery_of(row: Any, token: str = "") -> Delivery:
+    """Return the delivery in a row of :data:`DELIVERY`."""
     _, destination, state, attempts, since_ms, due_ms, reason, receipt, body = row
     return Delivery(
         event=Event.from_json(body),

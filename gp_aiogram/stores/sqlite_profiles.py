@@ -1,22 +1,24 @@
-"""Clicks and traits in a SQLite file."""
+"""Clicks, traits and invite links in a SQLite file."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import cast
 
 from gp_aiogram.click import Click
-from gp_aiogram.clock import to_ms
+from gp_aiogram.clock import Clock, to_ms
 from gp_aiogram.event import Traits
 from gp_aiogram.stores.base import Profile, ProfileStore
 from gp_aiogram.stores.sqlite_file import SQLiteFile, existing, fetched
 
 
 class SQLiteProfiles(ProfileStore):
-    """The part of :class:`~gp_aiogram.SQLiteStore` that knows clicks and traits."""
+    """The part of :class:`~gp_aiogram.SQLiteStore` that knows clicks, traits and invite links."""
 
+    clock: Clock
     _file: SQLiteFile
 
     async def add_click(self, session_id: str, click: Click) -> bool:
@@ -30,6 +32,23 @@ class SQLiteProfiles(ProfileStore):
     async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
         """Return everything known of a user, and the click of his session."""
         return cast("Profile", await self._file.submit(_profiles, (telegram_id, session_id)))
+
+    async def add_invite(self, link: str, session_id: str) -> None:
+        """Keep which session an invite link stands for."""
+        await self._file.submit(_add_invites, (link, session_id, round(self.clock.time() * 1000)))
+
+    async def invited(self, link: str) -> str | None:
+        """Return the session that an invite link stands for."""
+        rows = await self._file.read("SELECT session_id FROM invite WHERE link = ?", (link,))
+        return cast("str", rows[0][0]) if rows else None
+
+    async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
+        """Erase the traits of a user, and the clicks and invite links of these sessions."""
+        await self._file.submit(_forget_profiles, (telegram_id, session_ids))
+
+    async def prune_clicks(self, before: datetime, limit: int) -> int:
+        """Erase clicks and invite links that are older."""
+        return cast("int", await self._file.submit(_prune_clicks, (to_ms(before), limit)))
 
 
 def _add_clicks(
@@ -94,3 +113,35 @@ def _traits(
     for telegram_id, platform, field, value in rows:
         traits.setdefault(telegram_id, {}).setdefault(platform, {})[field] = value
     return traits
+
+
+def _add_invites(
+    connection: sqlite3.Connection,
+    invites: Sequence[tuple[str, str, int]],
+) -> list[None]:
+    connection.executemany("INSERT OR REPLACE INTO invite VALUES (?, ?, ?)", invites)
+    return [None] * len(invites)
+
+
+def _forget_profiles(
+    connection: sqlite3.Connection,
+    users: Sequence[tuple[int, Collection[str]]],
+) -> list[None]:
+    forgotten = [(session_id,) for _, session_ids in users for session_id in session_ids]
+    connection.executemany("DELETE FROM trait WHERE telegram_id = ?", [user[:1] for user in users])
+    connection.executemany("DELETE FROM click WHERE session_id = ?", forgotten)
+    connection.executemany("DELETE FROM invite WHERE session_id = ?", forgotten)
+    return [None] * len(users)
+
+
+def _prune_clicks(
+    connection: sqlite3.Connection,
+    limits: Sequence[tuple[int, int]],
+) -> list[int]:
+    deletes = [
+        f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE at_ms < ? LIMIT ?)"
+        for table, key in (("click", "session_id"), ("invite", "link"))
+    ]
+    return [
+        sum(connection.execute(delete, limit).rowcount for delete in deletes) for limit in limits
+    ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
-from gp_aiogram.attribution import Session
+from gp_aiogram.attribution import SOURCES, Session, Source
 from gp_aiogram.clock import from_ms, to_ms
 from gp_aiogram.stores.base import SessionStore
+from gp_aiogram.stores.group_commit import BulkOperation
 from gp_aiogram.stores.sqlite_file import MAX_PARAMETERS, SQLiteFile
 
 
@@ -39,6 +40,7 @@ class SQLiteSessions(SessionStore):
         first: bool = False,
         since: datetime | None = None,
         until: datetime | None = None,
+        preferred: Collection[Source] = (),
     ) -> Session | None:
         """Return the last (or first) touch of a user."""
         lookup = _Lookup(
@@ -47,8 +49,16 @@ class SQLiteSessions(SessionStore):
             since_ms=-(2**62) if since is None else to_ms(since),
             until_ms=2**62 if until is None else to_ms(until),
         )
-        operation = _find_first_sessions if first else _find_last_sessions
+        operation = _finder("ASC" if first else "DESC", frozenset(preferred))
         return cast("Session | None", await self._file.submit(operation, lookup))
+
+    async def forget_sessions(self, telegram_id: int) -> set[str]:
+        """Erase every touch of a user."""
+        return cast("set[str]", await self._file.submit(_forget_sessions, telegram_id))
+
+    async def prune_sessions(self, before: datetime, limit: int) -> int:
+        """Erase touches that are older."""
+        return cast("int", await self._file.submit(_prune_sessions, (to_ms(before), limit)))
 
 
 def _add_sessions(
@@ -68,8 +78,17 @@ def _add_sessions(
     return [None] * len(sessions)
 
 
+@lru_cache
+def _finder(direction: str, preferred: frozenset[Source]) -> BulkOperation:
+    """Return one object for each way to search, so that its callers share a statement."""
+    sources = ", ".join(f"'{source}'" for source in sorted(SOURCES & preferred))
+    return partial(
+        _find_sessions, f"source IN ({sources}) DESC, at_ms {direction}, rowid {direction}"
+    )
+
+
 def _find_sessions(
-    direction: str,
+    order: str,
     connection: sqlite3.Connection,
     lookups: Sequence[_Lookup],
 ) -> list[Session | None]:
@@ -88,7 +107,7 @@ def _find_sessions(
                 SELECT rowid FROM session
                 WHERE telegram_id = user AND at_ms BETWEEN since AND until
                 AND (bot IS NULL OR bot_id = bot)
-                ORDER BY at_ms {direction}, rowid {direction} LIMIT 1
+                ORDER BY {order} LIMIT 1
             )
         """
         for number, *touch in connection.execute(query, [*chain(*rows)]):
@@ -96,8 +115,27 @@ def _find_sessions(
     return found
 
 
-_find_first_sessions = partial(_find_sessions, "ASC")
-_find_last_sessions = partial(_find_sessions, "DESC")
+def _forget_sessions(
+    connection: sqlite3.Connection,
+    telegram_ids: Sequence[int],
+) -> list[set[str]]:
+    forgotten = []
+    for telegram_id in telegram_ids:
+        query = "SELECT DISTINCT session_id FROM session WHERE telegram_id = ?"
+        forgotten.append({row[0] for row in connection.execute(query, (telegram_id,))})
+        connection.execute("DELETE FROM session WHERE telegram_id = ?", (telegram_id,))
+    return forgotten
+
+
+def _prune_sessions(
+    connection: sqlite3.Connection,
+    limits: Sequence[tuple[int, int]],
+) -> list[int]:
+    delete = """
+        DELETE FROM session
+        WHERE rowid IN (SELECT rowid FROM session WHERE at_ms < ? LIMIT ?)
+    """
+    return [connection.execute(delete, limit).rowcount for limit in limits]
 
 
 def _session(row: Sequence[Any]) -> Session:
