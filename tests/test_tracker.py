@@ -78,7 +78,7 @@ async def test_an_event_that_needs_a_value_is_refused_without(
         {"name": None},
         {"name": "x" * 101},
         {"value": -1},
-        {"value": 1, "currency": "XTR"},
+        {"value": -1, "currency": "XTR"},
         {"event_time": datetime(2026, 1, 1)},  # noqa: DTZ001 - the point
         {"user_data": []},
         {"session_id": ""},

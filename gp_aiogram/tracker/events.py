@@ -9,9 +9,14 @@ from typing import Any
 
 from gp_aiogram.errors import EventError, shown
 from gp_aiogram.event import Event, is_text, new_event
+from gp_aiogram.money import is_stars
+from gp_aiogram.review import reviewed
 from gp_aiogram.tracker.base import TrackerBase
 
 logger = logging.getLogger("gp_aiogram")
+
+#: Where an event whose value was in Telegram Stars keeps how many there were.
+STARS_KEY = "telegram_stars"
 
 
 class Events(TrackerBase):
@@ -40,7 +45,8 @@ class Events(TrackerBase):
             ``INSTALL``, ``TRIAL``, or any name of your own.
         :param bot_id: None means whichever bot of this store knows the user.
         :param value: units of the currency, not minor units; FTD, DEP and Purchase need one.
-        :param currency: ISO 4217 code; USD when a value comes without one.
+        :param currency: ISO 4217 code, or ``XTR`` for Telegram Stars, which are converted; USD
+            when a value comes without one.
         :param user_data: JSON values. An e-mail address or phone number in it never gets into the
             store: under a key such as ``email`` or ``phone`` it becomes a hashed trait of the
             event, anywhere else it is left out.
@@ -50,21 +56,49 @@ class Events(TrackerBase):
         :param once: ``"user"`` lets one event of this name through per user (and bot); any other
             text or number lets one event of this name through for it, e.g. an order's id.
         :param to: names of destinations; None means all that want such an event.
-        :return: None when ``once`` or ``event_id`` says that it was recorded before.
+        :return: None when nothing is recorded: ``once`` or ``event_id`` says that it was before,
+            the user opted out, or ``before_send`` dropped it.
         :raises EventError: when no event can be built from this; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
         named = self._named(to)
-        now = self._enrichment.now()
-        event = new_event(
+        event = await self._completed(
             name,
             telegram_id=telegram_id,
-            event_time=event_time or now,
-            event_id=event_id,
+            bot_id=bot_id,
             session_id=session_id,
+            event_time=event_time,
             value=value,
             currency=currency,
             user_data=user_data,
+            event_id=event_id,
+        )
+        order = order_of(once)
+        key = user_key(event, name) if once == "user" else f"key:{name}:{order}"
+        if await self._opted_out(telegram_id):
+            return None
+        return await self._keep(event, named, [] if once is None else [key], order)
+
+    async def _completed(
+        self,
+        name: str,
+        *,
+        telegram_id: int,
+        bot_id: int | None,
+        session_id: str | None,
+        event_time: datetime | None,
+        **facts: Any,
+    ) -> Event:
+        """Build an event, and complete it with what is known of its user.
+
+        :param facts: of :func:`~gp_aiogram.event.new_event`.
+        """
+        event = new_event(
+            name,
+            telegram_id=telegram_id,
+            session_id=session_id,
+            event_time=event_time or self._enrichment.now(),
+            **self._without_stars(facts),
         )
         event = await self._enrichment.complete(
             event,
@@ -72,14 +106,59 @@ class Events(TrackerBase):
             session_id=session_id,
             event_time=event_time,
         )
-        destinations = self._all_that_want(event) if named is None else named
-        accepted = await self._outbox.accept(event, destinations, once=_once_keys(once, event))
-        if not accepted:
-            self.counts["duplicates"] += 1
-            return None
-        self.counts["tracked"] += 1
-        self._deliver_soon(destinations)
+        if session_id is not None:
+            await self._enrichment.remember(event)
         return event
+
+    def _without_stars(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Turn Telegram Stars into money; how many there were stays in ``user_data``."""
+        if self.stars is None or not is_stars(facts["currency"]) or facts["value"] is None:
+            return facts
+        worth = self.stars.worth(facts["value"])
+        user_data = {STARS_KEY: str(facts["value"]), **(facts["user_data"] or {})}
+        return {
+            **facts,
+            "value": worth,
+            "currency": self.stars.currency,
+            "user_data": user_data,
+        }
+
+    async def _keep(
+        self,
+        event: Event,
+        named: list[str] | None,
+        once: Collection[str],
+        order: str | None = None,
+    ) -> Event | None:
+        """Have an event reviewed and stored; None when it was recorded before, or is dropped.
+
+        :param named: destinations; None means all that want it.
+        """
+        kept = await self._reviewed(event)
+        if kept is None or await self._accepted(kept, named, once, order):
+            return kept
+        self.counts["duplicates"] += 1
+        return None
+
+    async def _reviewed(self, event: Event) -> Event | None:
+        kept = await reviewed(event, self._before_send)
+        if kept is None:
+            self.counts["dropped"] += 1
+        return kept
+
+    async def _accepted(
+        self,
+        event: Event,
+        named: list[str] | None,
+        once: Collection[str],
+        order: str | None,
+    ) -> bool:
+        destinations = self._all_that_want(event) if named is None else named
+        accepted = await self._outbox.accept(event, destinations, once=once, order=order)
+        if accepted:
+            self.counts["tracked"] += 1
+            self._deliver_soon(destinations)
+        return accepted
 
     def _named(self, to: str | Collection[str] | None) -> list[str] | None:
         if to is None:
@@ -103,12 +182,19 @@ class Events(TrackerBase):
             logger.warning("events are stored but wait: start the tracker to have them delivered")
 
 
-def _once_keys(once: object, event: Event) -> list[str]:
-    if once is None:
-        return []
-    if once == "user":
-        return [f"user:{event.bot_id or 0}:{event.telegram_id}:{event.name}"]
+def user_key(event: Event, name: str) -> str:
+    """Return the once-key that lets one event of a name through for a user of a bot."""
+    return f"user:{event.bot_id or 0}:{event.telegram_id}:{name}"
+
+
+def order_of(once: object) -> str | None:
+    """Return what ``once=`` names an order by; None when it names none.
+
+    :raises EventError: when it is neither ``"user"`` nor a key.
+    """
+    if once is None or once == "user":
+        return None
     if isinstance(once, bool) or not (isinstance(once, int) or is_text(once)) or once == "":
         msg = f"once must be 'user' or a key such as an order's id, not {shown(once)}"
         raise EventError(msg)
-    return [f"key:{event.name}:{once}"]
+    return str(once)

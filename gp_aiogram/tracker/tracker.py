@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,16 @@ from gp_aiogram.courier import Courier
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.enrichment import Enrichment
 from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.event import AUTO_NAMES
+from gp_aiogram.money import Stars
+from gp_aiogram.retention import Retention, keep_pruning
+from gp_aiogram.review import BeforeSend
 from gp_aiogram.settings import Settings
 from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore, SplitStore, Store
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.tracker.deliveries import Deliveries
-from gp_aiogram.tracker.events import Events
+from gp_aiogram.tracker.deposits import Deposits
+from gp_aiogram.tracker.privacy import Privacy
 from gp_aiogram.tracker.users import Users
 
 if TYPE_CHECKING:
@@ -31,19 +36,26 @@ logger = logging.getLogger("gp_aiogram")
 
 DEFAULT_STORE = "gp.sqlite3"
 DEFAULT_ATTRIBUTION = Attribution()
+DEFAULT_STARS = Stars()
+DEFAULT_RETENTION = Retention()
 
 #: Seconds that the store gets to close.
 _STORE_CLOSING = 5.0
 
 
-class Tracker(Events, Users, Deliveries):
+class Tracker(Deposits, Users, Privacy, Deliveries):
     """Records sessions and events, and has them delivered.
 
     :param destinations: where events go; each needs a name of its own.
     :param store: keeps sessions and events; ``SQLiteStore("gp.sqlite3")`` unless given. A
         :class:`~gp_aiogram.stores.base.SessionStore` alone replaces that part only.
     :param attribution: how payloads are read, and which touch counts.
-    :raises ConfigurationError: when two destinations share a name.
+    :param before_send: gets each event before it is stored; returns it, another one made by
+        ``dataclasses.replace``, or None to drop it. It may be async.
+    :param stars: what Telegram Stars are worth; None refuses events in stars.
+    :param auto: events to record without handlers, of :data:`gp_aiogram.event.AUTO_NAMES`.
+    :param retention: how long what is stored is kept.
+    :raises ConfigurationError: when two destinations share a name, or ``auto`` names no event.
     """
 
     def __init__(
@@ -52,6 +64,10 @@ class Tracker(Events, Users, Deliveries):
         *,
         store: Store | SplitStore | SessionStore | None = None,
         attribution: Attribution = DEFAULT_ATTRIBUTION,
+        before_send: BeforeSend | None = None,
+        stars: Stars | None = DEFAULT_STARS,
+        auto: Collection[str] = (),
+        retention: Retention = DEFAULT_RETENTION,
     ) -> None:
         names = [destination.name for destination in destinations]
         if len(names) != len(set(names)):
@@ -59,6 +75,11 @@ class Tracker(Events, Users, Deliveries):
             raise ConfigurationError(msg)
         whole = _whole_store(store)
         self.attribution = attribution
+        self.stars = stars
+        self.retention = retention
+        self.auto = _checked_auto(auto)
+        self._before_send = before_send
+        self._pruning: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter()
         #: Whether something emits what ``@track`` marks; set by the middleware that does.
         self.emits = False
@@ -99,6 +120,8 @@ class Tracker(Events, Users, Deliveries):
         for part in self._parts():
             await part.open()
         self._courier.start()
+        if self._pruning is None:
+            self._pruning = asyncio.create_task(keep_pruning(self.prune), name="gp_aiogram prunes")
         if not self.emits and (marked := rules.marked_handlers()):
             logger.warning(
                 "nothing emits what @track marks on %s: call tracker.setup(dp)",
@@ -112,6 +135,10 @@ class Tracker(Events, Users, Deliveries):
 
         :param grace: seconds to let requests that are under way finish.
         """
+        pruning, self._pruning = self._pruning, None
+        if pruning is not None:
+            pruning.cancel()
+            await asyncio.wait([pruning], timeout=_STORE_CLOSING)
         await self._courier.stop(grace)
         closing = [asyncio.ensure_future(part.close()) for part in self._parts()]
         _, unfinished = await asyncio.wait(closing, timeout=_STORE_CLOSING)
@@ -149,3 +176,12 @@ def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | Spl
         return SplitStore.of(store, SQLiteStore(DEFAULT_STORE))
     msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {shown(store)}"
     raise ConfigurationError(msg)
+
+
+def _checked_auto(names: Collection[str]) -> frozenset[str]:
+    given = {names} if isinstance(names, str) else {*names}
+    if unknown := given - AUTO_NAMES:
+        known = ", ".join(sorted(AUTO_NAMES))
+        msg = f"Tracker(auto=...) may name {known}, not {shown(min(unknown, key=str))}"
+        raise ConfigurationError(msg)
+    return frozenset(given)

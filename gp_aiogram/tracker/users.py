@@ -35,7 +35,7 @@ class Users(TrackerBase):
         :param payload: what came with the deep link.
         :param bot_id: None means whichever bot of this store knows the user.
         :param at: when it happened, with time zone; now when None.
-        :return: None when the payload holds no session.
+        :return: None when the payload holds no session, or the user opted out.
         :raises EventError: when the user or the source makes no sense.
         :raises StoreError: when the store failed.
         """
@@ -47,6 +47,8 @@ class Users(TrackerBase):
             return None
         checked_telegram_id(telegram_id)
         moment = self._enrichment.now() if at is None else checked_moment("at", at)
+        if await self._opted_out(telegram_id):
+            return None
         if bot_id is None:
             bot_id = await self._enrichment.bot_of(telegram_id)
         session = Session(bot_id, telegram_id, session_id, source, moment, payload)
@@ -122,6 +124,8 @@ class Users(TrackerBase):
         :raises StoreError: when the store failed.
         """
         checked_telegram_id(telegram_id)
+        if await self._opted_out(telegram_id):
+            return
         known = {**from_user(user), **from_contact(contact, telegram_id), **traits}
         await self._profiles.add_traits(telegram_id, prepared(known))
 
