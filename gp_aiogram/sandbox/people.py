@@ -70,7 +70,7 @@ class Person:
     @property
     def chat(self) -> dict[str, Any]:
         """The private chat as the Bot API describes it."""
-        shown = ("id", "first_name", "username")
+        shown = ("id", "first_name", "last_name", "username")
         chat = {key: self.profile[key] for key in shown if key in self.profile}
         return {**chat, "type": "private"}
 

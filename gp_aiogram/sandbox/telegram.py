@@ -79,6 +79,9 @@ class TelegramSandbox(LocalServer):
         first_name: str = "Ada",
         username: str | None = None,
         language_code: str | None = "en",
+        *,
+        last_name: str | None = None,
+        is_premium: bool = False,
     ) -> SandboxUser:
         """A scripted user; asked for again, the same one with the names now given.
 
@@ -86,13 +89,17 @@ class TelegramSandbox(LocalServer):
         :param first_name: the first name.
         :param username: the name after the @, if any.
         :param language_code: the language of the user's app, if known.
+        :param last_name: the last name, if any.
+        :param is_premium: whether the user has Telegram Premium.
         """
         profile = {
             "id": user_id,
             "is_bot": False,
             "first_name": first_name,
+            "last_name": last_name,
             "username": username,
             "language_code": language_code,
+            "is_premium": is_premium or None,
         }
         profile = {key: value for key, value in profile.items() if value is not None}
         user = self._users.setdefault(user_id, SandboxUser(self, profile))
