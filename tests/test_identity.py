@@ -527,7 +527,7 @@ def test_a_digest_is_the_same_each_time(field, platform, value):
         ("em", "not-kept@example.com"),
         ("ph", "+79990001122"),
         ("fn", "notkept"),
-        ("ln", "notkept"),
+        ("ln", "unkept"),
         ("db", "19011231"),
         ("zp", "90001"),
         ("external_id", "not-kept"),
