@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import string
+import sys
 from datetime import date, datetime, timezone
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -23,6 +25,7 @@ from gp_aiogram.identity import FIELDS, PLATFORMS, TIKTOK_PLAIN, hashed, normali
 from gp_aiogram.identity.countries import _ISO_3166_1, COUNTRIES
 from gp_aiogram.identity.genders import _FEMALE, _MALE, GENDERS
 from gp_aiogram.identity.states import _CANADA, _UNITED_STATES, STATES
+from gp_aiogram.identity.text import SPACES
 
 DATA = Path(__file__).parent / "data"
 
@@ -470,6 +473,72 @@ def test_a_phone_is_the_same_however_it_is_written(number, platform):
     assert plain is not None
     assert plain == hashed("ph", written, platform=platform)
     assert plain == hashed("ph", int(number), platform=platform)
+
+
+# Plain values, which take a shorter way to the same text
+
+
+#: Texts in which plain letters and digits, and everything else, are each likely to be alone.
+written = st.text(
+    st.one_of(
+        st.sampled_from(string.ascii_letters),
+        st.sampled_from(string.digits),
+        st.sampled_from(SPACES + string.punctuation),
+        st.sampled_from("éßİıſǅΣѝ中あ٠²½Ⅷﬁ\u0301\u0345\u200d\x1c\x1f\x85\u180e"),
+        st.characters(exclude_categories=["Cs"]),
+    ),
+    max_size=12,
+) | st.text(string.ascii_letters, max_size=12)
+
+
+def spelt_out(text, unwanted):
+    return "".join(char for char in text.strip(SPACES) if char not in unwanted).lower()
+
+
+@given(written)
+def test_what_is_removed_is_removed_sign_by_sign(text):
+    assert meta("fn", text) == (spelt_out(text, SPACES + string.punctuation) or None)
+    assert meta("external_id", text) == (spelt_out(text, SPACES) or None)
+    code = spelt_out(text.strip(SPACES).partition("-")[0], SPACES)
+    assert meta("zp", text) == (code if len(code) >= 2 else None)
+
+
+@given(st.sampled_from(["fn", "ct", "st", "country"]), written)
+def test_a_name_is_the_same_with_a_full_stop(field, text):
+    assume(not re.fullmatch("[0-9A-Fa-f]{64}", text.strip(SPACES)))
+    for platform in PLATFORMS:
+        plain = normalize(field, text, platform=platform)
+        assert plain == normalize(field, f"{text}.", platform=platform)
+
+
+@given(fields, platforms, anything)
+def test_a_digest_is_the_same_each_time(field, platform, value):
+    text = normalize(field, value, platform=platform)
+    expected = None if text is None else sha256(text)
+    if text is not None and re.fullmatch("[0-9A-Fa-f]{64}", text):
+        expected = text.lower()
+    for _ in range(2):
+        assert hashed(field, value, platform=platform) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("em", "not-kept@example.com"),
+        ("ph", "+79990001122"),
+        ("fn", "notkept"),
+        ("ln", "unkept"),
+        ("db", "19011231"),
+        ("zp", "90001"),
+        ("external_id", "not-kept"),
+    ],
+)
+def test_what_tells_one_user_from_another_is_not_kept_in_memory(field, value):
+    own = "".join(value)
+    before = sys.getrefcount(own)
+    for platform in PLATFORMS:
+        assert hashed(field, own, platform=platform)
+    assert sys.getrefcount(own) == before
 
 
 #: So many that anything quadratic would be noticed.

@@ -257,8 +257,22 @@ async def test_what_is_too_little_for_meta_is_completed(fields):
 
 @pytest.mark.parametrize(
     "traits",
-    [{"em": "alice@example.com"}, {"ph": "79161234567"}, {"em": digest("x").upper()}, {"x": "y"}],
-    ids=str,
+    [
+        {"em": "alice@example.com"},
+        {"ph": "79161234567"},
+        {"x": "y"},
+        {"em": digest("x").upper()},
+        {"em": digest("x")[:-1]},
+        {"em": f"{digest('x')}\n"},
+        {"em": f"{digest('x')[:-2]}\n0"},
+        {"em": f"{digest('x')[:-3]} 00"},
+        {"em": f"{digest('x')[:-1]}g"},
+        {"em": f"0x{digest('x')[:-2]}"},
+        {"em": "\u0660" * 64},
+        {"em": ["a"] * 64},
+        {"em": 10**63},
+    ],
+    ids=ascii,
 )
 async def test_a_trait_that_is_no_digest_is_left_out(traits):
     assert (await sent(event(traits={"meta": traits})))["user_data"] == {
@@ -344,6 +358,16 @@ async def test_an_amount_is_a_json_number_with_the_places_of_its_currency(value,
     backend = Backend(taken)
     await to(backend).send([purchase(value=Decimal(value), currency=currency)])
     assert text in backend.requests[0].content.decode()
+
+
+async def test_the_same_price_is_another_amount_in_another_currency_and_at_another_rate():
+    price = Decimal("2.5")
+    for rate, expected in (("0.4", 1.0), ("0.8", 2.0)):
+        backend = Backend(taken)
+        meta = to(backend, rates={"GEL": ("USD", Decimal(rate))})
+        await meta.send([purchase(value=price, currency=code) for code in ("GEL", "JPY", "EUR")])
+        data = json.loads(backend.requests[0].content)["data"]
+        assert [item["custom_data"]["value"] for item in data] == [expected, 3, 2.5]
 
 
 async def test_stars_are_converted_by_the_configured_rate():

@@ -410,10 +410,11 @@ def test_an_interpreter_that_stops_amid_commits_exits(path):
     script = """
 async def main():
     await store.open()
-    tasks = [asyncio.create_task(fill(store, f"e{n}")) for n in range(1000)]
+    tasks = [asyncio.create_task(fill(store, f"e{n}")) for n in range(3000)]
     await tasks[0]
 
 asyncio.run(main())
+time.sleep(0.3)  # if SQLite's thread has something to say
 """
     output_of_other_process(path, script)
     assert look(path, "SELECT count(*) FROM event WHERE event_id = 'e0'") == [(1,)]
@@ -538,7 +539,7 @@ async def test_a_commit_that_fails_is_told_to_the_caller_once(store):
     await fill(store, "e1")
     delivery = await claim_one(store)
     connection = store._file._opened.connection
-    await connection.run(lambda own: own.set_authorizer(authorizer))
+    await connection.call(lambda own: own.set_authorizer(authorizer))
     with pytest.raises(StoreError, match="not authorized"):
         await store.settle([Settlement(delivery, "delivered")])
     assert await store.counts() == {"a": {"pending": 1}}

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
@@ -168,10 +169,20 @@ def money(event: Event, exchange: Exchange) -> dict[str, int | float | str]:
     if event.value is None:
         return {}
     try:
-        value, currency = exchange.convert(event.value, event.currency)
+        value, currency = _converted(exchange, event.value, event.currency)
     except EventError as error:
         raise Rejected(str(error)) from None
-    return {"value": json_number(value), "currency": currency}
+    return {"value": value, "currency": currency}
+
+
+@lru_cache(maxsize=1024, typed=True)  # A bot has few prices.
+def _converted(
+    exchange: Exchange,
+    value: Decimal,
+    currency: str | None,
+) -> tuple[int | float, str]:
+    converted, code = exchange.convert(value, currency)
+    return json_number(converted), code
 
 
 async def built(

@@ -68,7 +68,7 @@ def _object(
     value: object,
     misfits: list[str],
 ) -> Any:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return _misfit(where, "an object", misfits)
     misfits += [f"there is no field {where}.{name}" for name in value if name not in readers]
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import lru_cache
 from hashlib import sha256
 
 from gp_aiogram.errors import ConfigurationError, shown
@@ -47,6 +48,10 @@ PLATFORMS = tuple(_RULES)
 #: :func:`hashed` of all others ("Events API Parameters": city, state and country).
 TIKTOK_PLAIN = frozenset({"ct", "st", "country"})
 
+#: Fields with few values, which recur from user to user and tell little of any: their digests are
+#: remembered. Of the other fields nothing is, least of all an e-mail address or a phone number.
+_RECURRING = frozenset({"ge", "ct", "st", "country"})
+
 #: A SHA-256 digest, as somebody else may have made it already.
 _DIGEST = re.compile("[0-9A-Fa-f]+")
 _DIGEST_LENGTH = 64
@@ -64,9 +69,7 @@ def normalize(field: str, value: object, *, platform: str) -> str | None:
     """
     rule = _rule(field, platform)
     text = _text(field, value)
-    if text is None or _is_digest(text):
-        return text
-    return rule(text) or None
+    return None if text is None else _normalized(rule, text)
 
 
 def hashed(field: str, value: object, *, platform: str) -> str | None:
@@ -80,10 +83,11 @@ def hashed(field: str, value: object, *, platform: str) -> str | None:
     :param platform: one of :data:`PLATFORMS`.
     :raises ConfigurationError: when there is no such field or platform, never for a value.
     """
-    text = normalize(field, value, platform=platform)
+    rule = _rule(field, platform)
+    text = _text(field, value)
     if text is None:
         return None
-    return text.lower() if _is_digest(text) else sha256(text.encode()).hexdigest()
+    return _remembered(rule, text) if field in _RECURRING else _hashed(rule, text)
 
 
 def _rule(field: str, platform: str) -> Rule:
@@ -102,7 +106,8 @@ def _unknown(field: object, platform: object) -> str:
 def _text(field: str, value: object) -> str | None:
     """Return what was given as trimmed text that UTF-8 can carry; None when it is no text."""
     try:
-        text = _plain(field, value)
+        # An exact text needs no conversion.
+        text = value if type(value) is str else _plain(field, value)
         text.encode()
     except ValueError:  # no text, digits beyond Python's limit, or lone surrogates
         return None
@@ -118,6 +123,20 @@ def _plain(field: str, value: object) -> str:
     if isinstance(value, date) and field == "db":
         return date.isoformat(value)
     raise ValueError
+
+
+def _normalized(rule: Rule, text: str) -> str | None:
+    return text if _is_digest(text) else rule(text) or None
+
+
+def _hashed(rule: Rule, text: str) -> str | None:
+    ready = _normalized(rule, text)
+    if ready is None:
+        return None
+    return ready.lower() if _is_digest(ready) else sha256(ready.encode()).hexdigest()
+
+
+_remembered = lru_cache(maxsize=1024)(_hashed)
 
 
 def _is_digest(text: str) -> bool:

@@ -22,8 +22,8 @@ _WORD = re.compile("[a-z]+")
 
 
 def without(text: str, unwanted: str) -> str:
-    """Return the text without any of the unwanted characters."""
-    return text.translate(_removal(unwanted))
+    """Return the text without any of the unwanted characters, which are no letters and digits."""
+    return text if text.isalnum() else text.translate(_removal(unwanted))
 
 
 @lru_cache(maxsize=8)
@@ -43,7 +43,10 @@ def latin(text: str) -> str:
 
 def find(name: str, codes: Mapping[str, str]) -> str | None:
     """Return the code of the place of this name, however it is spaced, accented or punctuated."""
-    return next((codes[key] for key in _keys(name) if key in codes), None)
+    for key in _keys(name):
+        if key in codes:
+            return codes[key]
+    return None
 
 
 def codes_by_name(table: str) -> dict[str, str]:
@@ -66,6 +69,8 @@ def _keys(name: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
+    if text.isascii() and text.isalpha():
+        return [text.lower()]
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
         text = "".join(char for char in decomposed if not unicodedata.combining(char))

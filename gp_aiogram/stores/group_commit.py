@@ -107,7 +107,7 @@ class GroupCommit:
         ]
         connection = await self._connection()
         try:
-            results = await connection.run(partial(_transaction, work))
+            results = await connection.call(partial(_transaction, work))
         except asyncio.CancelledError:
             # The loop must not end before SQLite's thread is done with it.
             await connection.rollback()

@@ -21,8 +21,10 @@ _CHUNK = 64
 class Connection(aiosqlite.Connection):
     """A connection of aiosqlite that also does many statements in one trip to its thread."""
 
-    async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def call(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Have a function called in the connection's thread; its result.
+
+        Not named ``run``: before aiosqlite 0.22 a connection is a ``Thread``.
 
         :raises Exception: what it raised.
         """
