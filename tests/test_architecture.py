@@ -21,7 +21,7 @@ LAYERS = (
     ("attribution", "event", "catalogue"),
     ("traits", "init_data"),
     ("stores", "destinations", "pacing", "review"),
-    ("lane", "setting_groups", "enrichment", "stats", "retention"),
+    ("lane", "setting_groups", "enrichment", "invites", "stats", "retention"),
     ("courier", "settings", "rules"),
     ("tracker",),
     ("user_tracker",),

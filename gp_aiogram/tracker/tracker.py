@@ -18,6 +18,7 @@ from gp_aiogram.destinations.base import Destination
 from gp_aiogram.enrichment import Enrichment
 from gp_aiogram.errors import ConfigurationError, shown
 from gp_aiogram.event import AUTO_NAMES
+from gp_aiogram.invites import Invites
 from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention, keep_pruning
 from gp_aiogram.review import BeforeSend
@@ -70,6 +71,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         retention: Retention = DEFAULT_RETENTION,
     ) -> None:
         names = [destination.name for destination in destinations]
+        _check_stars(stars, destinations)
         if len(names) != len(set(names)):
             msg = f"two destinations share a name, give one name=...: {', '.join(sorted(names))}"
             raise ConfigurationError(msg)
@@ -89,6 +91,8 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self._profiles = whole.profiles
         self._outbox = whole.outbox
         self._courier = Courier(destinations, self._outbox)
+        #: Invite links that carry sessions.
+        self.invites = Invites(whole.profiles, attribution, self._outbox.clock)
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> Tracker:
@@ -185,6 +189,16 @@ def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | Spl
         return SplitStore.of(store, SQLiteStore(DEFAULT_STORE))
     msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {shown(store)}"
     raise ConfigurationError(msg)
+
+
+def _check_stars(stars: Stars | None, destinations: Sequence[Destination]) -> None:
+    for destination in destinations:
+        if stars is not None and not destination.knows_currency(stars.currency):
+            msg = (
+                f"{destination.name} does not take {stars.currency}, which stars are converted "
+                "to: choose another Tracker(stars=Stars(currency=...)), or give it a rate"
+            )
+            raise ConfigurationError(msg)
 
 
 def _checked_auto(names: Collection[str]) -> frozenset[str]:
