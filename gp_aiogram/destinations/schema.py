@@ -6,7 +6,7 @@ A table is a rule, a list of one table (a list of such), or a mapping of names t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Union
@@ -120,8 +120,9 @@ def _whole(value: object) -> int | None:
 
 
 def _digests(value: object) -> object:
-    digests: Sequence[object] = value if isinstance(value, list) else [value]
-    return _as(bool(digests) and all(map(is_digest, digests)), value)
+    if isinstance(value, list):
+        return _as(bool(value) and all(map(is_digest, value)), value)
+    return _as(is_digest(value), value)
 
 
 TEXT = Rule("a text", _text)
