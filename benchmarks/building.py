@@ -129,8 +129,11 @@ def _city(number: int) -> str:
 def _digests(number: int) -> dict[str, str]:
     """Normalise and hash what is known of a user, as ``identify()`` does it once."""
     user = {**_USER, "em": f"Ada{number}@Example.com", "ct": _city(number)}
-    digests = {field: hashed(field, value, platform="meta") for field, value in user.items()}
-    return {field: digest for field, digest in digests.items() if digest}
+    return {
+        field: digest
+        for field, value in user.items()
+        if (digest := hashed(field, value, platform="meta"))
+    }
 
 
 def _facebook_business() -> Callable[[list[int]], None]:

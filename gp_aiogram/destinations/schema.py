@@ -82,14 +82,12 @@ def _misfit(where: str, words: str, misfits: list[str]) -> None:
     misfits.append(f"{where} must be {words}")
 
 
-def is_digest(value: object) -> bool:
+def is_digest(value: Any) -> bool:
     """Tell whether this is a SHA-256 digest as the platforms want it: 64 lower-case hex digits."""
-    if not isinstance(value, str) or len(value) != _DIGEST_LENGTH:
-        return False
     try:
         # What bytes are written as is in lower case and without white space.
-        return bytes.fromhex(value).hex() == value
-    except ValueError:
+        return len(value) == _DIGEST_LENGTH and bytes.fromhex(value).hex() == value
+    except (TypeError, ValueError):  # no text, or not hexadecimal
         return False
 
 
