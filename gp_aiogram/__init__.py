@@ -24,6 +24,8 @@ from gp_aiogram.errors import (
     Unreachable,
 )
 from gp_aiogram.event import Event
+from gp_aiogram.money import Stars
+from gp_aiogram.retention import Retention
 from gp_aiogram.rules import track
 from gp_aiogram.settings import Settings
 from gp_aiogram.stores.base import Delivery, Outbox, SessionStore, SplitStore, Store
@@ -50,12 +52,14 @@ __all__ = [
     "Outbox",
     "Refused",
     "Rejected",
+    "Retention",
     "SQLiteStore",
     "Session",
     "SessionStore",
     "Settings",
     "Skipped",
     "SplitStore",
+    "Stars",
     "Store",
     "StoreError",
     "StoreLocked",

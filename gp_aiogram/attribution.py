@@ -54,6 +54,9 @@ class Attribution:
         30 days is GramPixel's own default (help page "How Conversion Attribution Works");
         at most 36500 days.
     :param pattern: regular expression that the whole payload must match.
+    :param invites_first: a touch by an invite link or a join request counts before any other, as
+        GramPixel resolves sessions ("Send Custom Event": invite sessions, then the history, then
+        the last known session).
     :param parse: turns a payload that matched into its session id, for composite payloads such as
         ``gp_a1b2c3__ref42``; None from it means that this payload holds no session.
     :raises ConfigurationError: when one of them makes no sense.
@@ -63,6 +66,7 @@ class Attribution:
     window: timedelta = timedelta(days=30)
     pattern: str | re.Pattern[str] = SESSION_PATTERN
     parse: Callable[[str], str | None] | None = None
+    invites_first: bool = True
     _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +87,11 @@ class Attribution:
             msg = f"Attribution(pattern={self.pattern!r}) is not a regular expression: {error}"
             raise ConfigurationError(msg) from error
         object.__setattr__(self, "_compiled", compiled)
+
+    @property
+    def preferred(self) -> tuple[Source, ...]:
+        """Sources whose touches count before all others."""
+        return ("invite", "join_request") if self.invites_first else ()
 
     def session_id(self, payload: str) -> str | None:
         """Read the session id from a deep-link payload.

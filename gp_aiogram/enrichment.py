@@ -71,6 +71,25 @@ class Enrichment:
             bot_username=None if bot_id is None else self.bots.get(bot_id),
         )
 
+    async def remember(self, event: Event) -> None:
+        """Keep the session that a caller has named, as a touch: later events know it, too."""
+        known = await self._session_id(event.telegram_id, event.bot_id, event.event_time)
+        if event.session_id is None or event.session_id == known:
+            return
+        touch = Session(
+            bot_id=event.bot_id,
+            telegram_id=event.telegram_id,
+            session_id=event.session_id,
+            source="manual",
+            at=event.event_time,
+            payload=event.session_id,
+        )
+        try:
+            await self._sessions.add_session(touch)
+        except Exception:
+            logger.exception("the session of user %d could not be kept", event.telegram_id)
+            self._counts["session_errors"] += 1
+
     async def bot_of(self, telegram_id: int) -> int | None:
         """Find the bot that knows a user: by a touch, by an event, or because it is the only."""
         touch = await self._sessions.find_session(telegram_id, None)
@@ -121,4 +140,5 @@ class Enrichment:
             first=self._attribution.touch == "first",
             since=(event_time or self.now()) - self._attribution.window,
             until=event_time,
+            preferred=self._attribution.preferred,
         )

@@ -25,6 +25,26 @@ STANDARD_NAMES = frozenset(
 #: FTD, DEP, Purchase events for ROAS tracking").
 VALUED_NAMES = frozenset({"FTD", "DEP", "Purchase"})
 
+#: A payment that was given back.
+REFUND = "Refund"
+
+#: What a user's first deposit is called, and every later one.
+FIRST_DEPOSIT, LATER_DEPOSIT = "FTD", "DEP"
+
+#: What Telegram's own updates are called as events, for ``Tracker(auto=...)``.
+AUTO_NAMES = frozenset(
+    {
+        "Blocked",
+        "JoinRequest",
+        "Leave",
+        "Purchase",
+        "Refund",
+        "Start",
+        "Subscribe",
+        "Subscription",
+    },
+)
+
 #: What is known of a user: platform -> field -> value.
 Traits = Mapping[str, Mapping[str, str]]
 

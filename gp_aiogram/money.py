@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
 
@@ -16,6 +17,14 @@ DEFAULT_CURRENCY = "USD"
 MAX_AMOUNT = Decimal(10) ** 12
 
 TELEGRAM_STARS = "XTR"
+
+#: Currencies that Telegram's list of currencies still has and ISO 4217 has withdrawn: how many
+#: minor units they had, and how many of them the euro has replaced for good (Council Regulations
+#: (EC) 2866/98, as amended for Croatia and Bulgaria).
+_REPLACED_BY_EURO = {
+    "BGN": (2, Decimal("1.95583")),
+    "HRK": (2, Decimal("7.53450")),
+}
 
 #: What TikTok takes (Events API 2.0, "Report App, Web, Offline, or CRM Events": ``currency``).
 _TIKTOK = """
@@ -80,6 +89,67 @@ def json_number(value: Decimal) -> int | float:
     return float(value) if "." in f"{value:f}" else int(value)
 
 
+def is_stars(currency: object) -> bool:
+    """Tell whether this is the code of Telegram Stars."""
+    return isinstance(currency, str) and currency.strip().upper() == TELEGRAM_STARS
+
+
+def from_minor_units(total: int, currency: str) -> tuple[Decimal, str]:
+    """Return an amount and its currency from Telegram's count of smallest units.
+
+    Source: Bot API, ``SuccessfulPayment.total_amount``, whose exponents (``currencies.json``) are
+    those of ISO 4217. A star has no smaller unit. What the euro has replaced becomes euros.
+
+    :param total: such as 145 for 1.45 USD, and 145 for 145 JPY.
+    :param currency: ISO 4217 code, or ``XTR`` for Telegram Stars.
+    :raises EventError: when there is no such currency.
+    """
+    code = currency.strip().upper()
+    if code == TELEGRAM_STARS:
+        return Decimal(total), code
+    if code in _REPLACED_BY_EURO:
+        exponent, per_euro = _REPLACED_BY_EURO[code]
+        value = _CONTEXT.divide(Decimal(total).scaleb(-exponent, _CONTEXT), per_euro)
+        return _rounded(value, "EUR"), "EUR"
+    return Decimal(total).scaleb(-_exponent(code), _CONTEXT), code
+
+
+@dataclass(frozen=True)
+class Stars:
+    """What a Telegram Star is worth, since no ad platform counts in stars.
+
+    :param rate: units of the currency for one star; by default what Telegram pays a developer.
+    :param currency: ISO 4217 code.
+    :raises ConfigurationError: when this is no rate.
+    """
+
+    rate: Decimal = Decimal("0.013")
+    currency: str = DEFAULT_CURRENCY
+
+    def __post_init__(self) -> None:
+        try:
+            rate, currency = _decimal(self.rate), currency_code(self.currency)
+        except EventError as error:
+            msg = f"Stars(rate=..., currency=...): {error}"
+            raise ConfigurationError(msg) from None
+        if not rate.is_finite() or not 0 < rate <= MAX_AMOUNT:
+            msg = (
+                "Stars(rate=...) must be what one star is worth, such as Decimal('0.013'), "
+                f"not {shown(self.rate)}"
+            )
+            raise ConfigurationError(msg)
+        object.__setattr__(self, "rate", rate)
+        object.__setattr__(self, "currency", currency)
+
+    def worth(self, stars: object) -> Decimal:
+        """Return what so many stars are worth, in :attr:`currency`.
+
+        :raises EventError: when this is no amount.
+        """
+        number = _number(stars, TELEGRAM_STARS)
+        return amount(_CONTEXT.multiply(number, self.rate), self.currency)
+
+
 class Exchange:
     """Which currencies an ad platform takes, and what becomes of the others.
 
@@ -118,6 +188,11 @@ class Exchange:
             )
             raise EventError(msg)
         return amount(value, code), code
+
+    def knows(self, currency: str) -> bool:
+        """Tell whether a currency is taken or can be converted."""
+        code = currency.strip().upper()
+        return code in self._rates or self._takes(code)
 
     def _takes(self, code: str) -> bool:
         if self._taken is not None:
@@ -187,7 +262,7 @@ def _exponent(code: str) -> int:
     if code == TELEGRAM_STARS:
         msg = (
             "XTR (Telegram Stars) is not a currency of ISO 4217 and no platform takes it: "
-            "convert the amount and give the currency you converted to"
+            "say what a star is worth, Tracker(stars=Stars(rate=Decimal('0.013'))), or convert"
         )
         raise EventError(msg)
     try:

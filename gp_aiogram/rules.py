@@ -18,6 +18,9 @@ FLAG = "gp_track"
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
+#: The name of a mark whose event is an FTD or a DEP.
+DEPOSIT = "deposit"
+
 #: What an argument of ``@track`` may be: a constant, a MagicFilter on the event, or a callable
 #: whose parameters are filled by name.
 Argument = Any
@@ -44,47 +47,98 @@ class Mark:
 _marks: weakref.WeakSet[Mark] = weakref.WeakSet()
 
 
-def track(
-    name: str,
-    *,
-    value: Argument = None,
-    currency: Argument = None,
-    user_data: Argument = None,
-    session_id: Argument = None,
-    when: Argument = None,
-    once: Argument = None,
-    event_id: Argument = None,
-    to: Argument = None,
-) -> Callable[[Handler], Handler]:
-    """Have an event recorded whenever the handler below succeeds. Decorators stack.
+class _Track:
+    """What :data:`track` is: called for an event of any name, or :meth:`deposit`."""
 
-    The handler stays as it is: it is only marked, with an aiogram flag. Put the decorator under
-    the router's. Each argument is a constant, a MagicFilter on the event (``F.data``), or a sync
-    or async callable whose parameters are filled by name: ``event`` (also under the update type's
-    name, such as ``message``), ``result`` (what the handler returned), and everything a handler
-    may ask for. What fails or makes no sense is logged and counted, never raised into the bot.
+    def __call__(
+        self,
+        name: str,
+        *,
+        value: Argument = None,
+        currency: Argument = None,
+        user_data: Argument = None,
+        session_id: Argument = None,
+        when: Argument = None,
+        once: Argument = None,
+        event_id: Argument = None,
+        to: Argument = None,
+    ) -> Callable[[Handler], Handler]:
+        """Have an event recorded whenever the handler below succeeds. Decorators stack.
 
-    :param name: ``FTD``, ``DEP``, ``REG``, ``Subscribe``, ``JoinRequest``, ``Purchase``,
-        ``INSTALL``, ``TRIAL``, or any name of your own.
-    :param value: units of the currency, not minor units; FTD, DEP and Purchase need one.
-    :param currency: ISO 4217 code; USD when a value comes without one.
-    :param user_data: a mapping; its values may be MagicFilters and callables, too.
-    :param when: nothing is recorded unless this is true.
-    :param once: ``"user"`` for once per user, or a key such as an order's id.
-    :param to: names of destinations; None means all.
-    """
-    if not name or callable(name):
-        msg = f"write @track('REG') with the event's name, not @track({shown(name)})"
-        raise TypeError(msg)
-    arguments = {
-        "value": value,
-        "currency": currency,
-        "user_data": user_data,
-        "session_id": session_id,
-        "once": once,
-        "event_id": event_id,
-        "to": to,
-    }
+        The handler stays as it is: it is only marked, with an aiogram flag. Put the decorator
+        under the router's. Each argument is a constant, a MagicFilter on the event (``F.data``),
+        or a sync or async callable whose parameters are filled by name: ``event`` (also under the
+        update type's name, such as ``message``), ``result`` (what the handler returned), and
+        everything a handler may ask for. What fails or makes no sense is logged and counted,
+        never raised into the bot.
+
+        On a payment, ``value``, ``currency``, ``once`` and ``user_data`` come from the payment
+        unless given here.
+
+        :param name: ``FTD``, ``DEP``, ``REG``, ``Subscribe``, ``JoinRequest``, ``Purchase``,
+            ``INSTALL``, ``TRIAL``, or any name of your own.
+        :param value: units of the currency, not minor units; FTD, DEP and Purchase need one.
+        :param currency: ISO 4217 code; USD when a value comes without one.
+        :param user_data: a mapping; its values may be MagicFilters and callables, too.
+        :param when: nothing is recorded unless this is true.
+        :param once: ``"user"`` for once per user, or a key such as an order's id.
+        :param to: names of destinations; None means all.
+        """
+        if not name or callable(name):
+            msg = f"write @track('REG') with the event's name, not @track({shown(name)})"
+            raise TypeError(msg)
+        return _marking(
+            name,
+            when,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            session_id=session_id,
+            once=once,
+            event_id=event_id,
+            to=to,
+        )
+
+    def deposit(
+        self,
+        *,
+        value: Argument = None,
+        currency: Argument = None,
+        user_data: Argument = None,
+        session_id: Argument = None,
+        when: Argument = None,
+        once: Argument = None,
+        event_id: Argument = None,
+        to: Argument = None,
+        ftd_within: Argument = None,
+        ftd_needs_session: Argument = None,
+    ) -> Callable[[Handler], Handler]:
+        """Have a deposit recorded whenever the handler below succeeds: FTD at first, then DEP.
+
+        The arguments are those of ``track``, and:
+
+        :param ftd_within: the first deposit is an FTD only so long after the touch that counts.
+        :param ftd_needs_session: the first deposit is an FTD only of a user with a session.
+        """
+        return _marking(
+            DEPOSIT,
+            when,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            session_id=session_id,
+            once=once,
+            event_id=event_id,
+            to=to,
+            ftd_within=ftd_within,
+            ftd_needs_session=ftd_needs_session,
+        )
+
+
+track = _Track()
+
+
+def _marking(name: str, when: Argument, **arguments: Argument) -> Callable[[Handler], Handler]:
     given = {key: argument for key, argument in arguments.items() if argument is not None}
 
     def decorate(handler: Handler) -> Handler:

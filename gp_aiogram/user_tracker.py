@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gp_aiogram.attribution import Session
-from gp_aiogram.event import Event, update_event_id
+from gp_aiogram.event import REFUND, Event, update_event_id
+from gp_aiogram.rules import DEPOSIT
 from gp_aiogram.tracker import Tracker
 
 
@@ -24,6 +25,7 @@ class UserTracker:
         "_tracker",
         "at",
         "bot_id",
+        "recorded",
         "telegram_id",
         "update_id",
     )
@@ -40,6 +42,8 @@ class UserTracker:
         self.update_id = update_id
         #: When the update says it happened; None when it does not say.
         self.at: datetime | None = None
+        #: Names of the events that were recorded during this update, ``deposit`` among them.
+        self.recorded: set[str] = set()
         self._tracker = tracker
         self._tracked = 0
         self._session: Session | None = None
@@ -97,10 +101,7 @@ class UserTracker:
 
         The same update makes the same event ids, so one that Telegram delivers twice counts once.
         """
-        if event_id is None:
-            rule = f"gp.track {self._tracked}"
-            event_id = update_event_id(self.bot_id, self.update_id, rule, name)
-            self._tracked += 1
+        self.recorded.add(name)
         return await self._tracker.track(
             name,
             telegram_id=self.telegram_id,
@@ -109,8 +110,84 @@ class UserTracker:
             currency=currency,
             user_data=user_data,
             session_id=session_id,
-            event_id=event_id,
+            event_id=self._next_event_id(name) if event_id is None else event_id,
             event_time=event_time or self.at,
             once=once,
             to=to,
         )
+
+    async def deposit(
+        self,
+        *,
+        value: object,
+        currency: str | None = None,
+        user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        once: str | int | None = None,
+        to: str | Collection[str] | None = None,
+        ftd_within: timedelta | None = None,
+        ftd_needs_session: bool = False,
+        renewal: bool = False,
+    ) -> Event | None:
+        """Record a deposit of this user; see :meth:`Tracker.deposit`."""
+        self.recorded.add(DEPOSIT)
+        return await self._tracker.deposit(
+            telegram_id=self.telegram_id,
+            bot_id=self.bot_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            session_id=session_id,
+            event_id=self._next_event_id(DEPOSIT) if event_id is None else event_id,
+            event_time=event_time or self.at,
+            once=once,
+            to=to,
+            ftd_within=ftd_within,
+            ftd_needs_session=ftd_needs_session,
+            renewal=renewal,
+        )
+
+    async def refund(
+        self,
+        once: str | int,
+        *,
+        value: object = None,
+        currency: str | None = None,
+        user_data: Mapping[str, Any] | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        to: str | Collection[str] | None = None,
+    ) -> Event | None:
+        """Take back what this user has paid; see :meth:`Tracker.refund`."""
+        self.recorded.add(REFUND)
+        return await self._tracker.refund(
+            once,
+            telegram_id=self.telegram_id,
+            bot_id=self.bot_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            event_id=self._next_event_id(REFUND) if event_id is None else event_id,
+            event_time=event_time or self.at,
+            to=to,
+        )
+
+    async def opt_out(self) -> None:
+        """Record nothing more of this user; see :meth:`Tracker.opt_out`."""
+        await self._tracker.opt_out(self.telegram_id)
+
+    async def opt_in(self) -> None:
+        """Record this user again; see :meth:`Tracker.opt_in`."""
+        await self._tracker.opt_in(self.telegram_id)
+
+    async def forget(self) -> None:
+        """Erase what is stored of this user; see :meth:`Tracker.forget`."""
+        await self._tracker.forget(self.telegram_id)
+
+    def _next_event_id(self, name: str) -> str:
+        """Make the id of the next event: the same when Telegram delivers the update again."""
+        rule = f"gp.track {self._tracked}"
+        self._tracked += 1
+        return update_event_id(self.bot_id, self.update_id, rule, name)

@@ -89,7 +89,7 @@ def new_dispatcher() -> Dispatcher:
     dispatcher = Dispatcher()
 
     @dispatcher.message(CommandStart())
-    @track("REG", once="user")
+    @track("REG", once=["user"])
     async def start(message: Message, gp: UserTracker) -> None:
         await gp.track("Lead")
 

@@ -19,9 +19,9 @@ LAYERS = (
     ("_version", "errors", "clock"),
     ("money", "identity", "click", "personal"),
     ("attribution", "event", "catalogue"),
-    ("traits",),
-    ("stores", "destinations", "pacing"),
-    ("lane", "setting_groups", "enrichment", "stats"),
+    ("traits", "init_data"),
+    ("stores", "destinations", "pacing", "review"),
+    ("lane", "setting_groups", "enrichment", "stats", "retention"),
     ("courier", "settings", "rules"),
     ("tracker",),
     ("user_tracker",),
@@ -33,7 +33,7 @@ APART = ("sandbox",)
 
 #: The only modules that import within a function, and what: optional parts and the door upward.
 DOORS = {
-    ("gp_aiogram.tracker", "gp_aiogram.bot.setup"),
+    ("gp_aiogram.tracker.tracker", "gp_aiogram.bot.setup"),
     ("gp_aiogram.rules", "annotationlib"),
 }
 

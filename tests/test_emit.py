@@ -440,7 +440,7 @@ async def test_rubbish_in_a_value_is_logged_and_counted_and_the_bot_goes_on(
     [
         {"value": F.photo},
         {"value": 1, "currency": F.photo},
-        {"value": 1, "currency": "XTR"},
+        {"value": -1, "currency": "XTR"},
         {"value": 1, "currency": "dollars"},
         {"once": F.photo},
         {"once": ""},

@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from aiogram import Bot, Dispatcher, F
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
+from aiogram import Dispatcher, F
 from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramConflictError,
@@ -21,8 +19,6 @@ from aiogram.methods import GetChat
 from aiogram.types import (
     BotCommand,
     CallbackQuery,
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
     KeyboardButton,
     ReplyKeyboardMarkup,
     Update,
@@ -31,14 +27,7 @@ from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from gp_aiogram.sandbox import SandboxAnswer, SandboxButton, TelegramSandbox
-
-
-class QuickSession(AiohttpSession):
-    """aiogram's own, without its quarter of a second at the end."""
-
-    async def close(self):
-        if self._session is not None:
-            await self._session.close()
+from sandbox_bots import bot_of, call, keyboard, polling
 
 
 @pytest.fixture
@@ -47,30 +36,10 @@ async def telegram():
         yield sandbox
 
 
-@asynccontextmanager
-async def bot_of(telegram, token=None):
-    session = QuickSession(api=TelegramAPIServer.from_base(telegram.url))
-    async with Bot(token or telegram.token, session=session).context() as bot:
-        yield bot
-
-
 @pytest.fixture
 async def bot(telegram):
     async with bot_of(telegram) as bot:
         yield bot
-
-
-@asynccontextmanager
-async def polling(dp, *bots, **kwargs):
-    task = asyncio.create_task(
-        dp.start_polling(*bots, handle_signals=False, close_bot_session=False, **kwargs)
-    )
-    await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        await dp.stop_polling()
-        await task
 
 
 @asynccontextmanager
@@ -85,11 +54,6 @@ async def serving(handler):
         yield "http://{}:{}/".format(*runner.addresses[0])
     finally:
         await runner.cleanup()
-
-
-def keyboard(*buttons):
-    rows = [[InlineKeyboardButton(text=text, **action)] for text, action in buttons]
-    return InlineKeyboardMarkup(inline_keyboard=rows)
 
 
 def shop():
@@ -672,12 +636,6 @@ async def test_unknown_methods_and_bad_tokens(telegram, bot):
             "error_code": 404,
             "description": "Not Found",
         }
-
-
-async def call(telegram, method, **kwargs):
-    url = f"{telegram.url}/bot{telegram.token}/{method}"
-    async with aiohttp.ClientSession() as client, client.post(url, **kwargs) as response:
-        return response.status, await response.json()
 
 
 async def test_parameters_come_in_every_form(telegram):

@@ -7,12 +7,15 @@ import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from gp_aiogram.clock import from_ms
+from gp_aiogram.event import Event
 from gp_aiogram.stores.base import MAX_DELAY, STATES, Settlement
 from gp_aiogram.stores.memory import MemoryStore
 from gp_aiogram.stores.sqlite import SQLiteStore
@@ -24,7 +27,8 @@ DAY = 24 * 60 * 60
 
 #: Chosen from few, so that they meet; an index is used modulo what there is to choose from.
 event_ids = st.integers(0, 11).map("e{}".format)
-once_keys = st.none() | st.integers(0, 5).map("k{}".format)
+once_keys = st.frozensets(st.integers(0, 5).map("k{}".format), max_size=2)
+orders = st.none() | st.sampled_from(["o1", "o2"])
 destinations = st.sampled_from(DESTINATIONS)
 indices = st.integers(0, 99)
 delays = st.sampled_from([0, 1, 30, 3600, MAX_DELAY, 10 * MAX_DELAY])
@@ -41,6 +45,15 @@ class Row:
     attempts: int = 0
     holder: str | None = None
     held_until: float = 0
+
+
+@dataclass
+class Kept:
+    """An event as the model sees it."""
+
+    event: Event
+    order: str | None
+    at: float
 
 
 @dataclass
@@ -68,7 +81,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.store = self.make_store(self.folder / "0", self.clock)
         self.stores = [self.store]
         self.rows: dict[tuple[str, str], Row] = {}
-        self.bots: dict[int, int] = {}
+        self.kept: dict[str, Kept] = {}
         self.known_ids: set[str] = set()
         self.known_keys: set[str] = set()
         self.claims: list[Claim] = []
@@ -88,17 +101,36 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # The model
 
-    def model_accept(self, event, to, once):
-        if event.event_id in self.known_ids or once in self.known_keys:
+    def model_accept(self, event, to, once, order=None):
+        if event.event_id in self.known_ids or not self.known_keys.isdisjoint(once):
             return False
         self.known_ids.add(event.event_id)
-        if once is not None:
-            self.known_keys.add(once)
-        if event.bot_id is not None:
-            self.bots[event.telegram_id] = event.bot_id
+        self.known_keys |= once
+        self.kept[event.event_id] = Kept(event, order, self.clock.time())
         now = self.clock.time()
         self.rows |= {(event.event_id, name): Row(since=now, due=now) for name in to}
         return True
+
+    def bot_of(self, user):
+        """The bot of the user's newest event that names one."""
+        events = [kept.event for kept in self.kept.values() if kept.event.telegram_id == user]
+        return next((one.bot_id for one in events[::-1] if one.bot_id is not None), None)
+
+    def model_erase(self, event_ids):
+        for event_id in event_ids:
+            del self.kept[event_id]
+            for name in DESTINATIONS:
+                self.rows.pop((event_id, name), None)
+
+    def model_skip(self, event_ids):
+        waiting = [
+            row
+            for (event_id, _), row in self.rows.items()
+            if event_id in event_ids and row.state == "pending" and not self.held(row)
+        ]
+        for row in waiting:
+            row.state = "skipped"
+        return len(waiting)
 
     def held(self, row):
         return row.holder is not None and row.held_until > self.clock.monotonic()
@@ -117,8 +149,8 @@ class OutboxMachine(RuleBasedStateMachine):
         }
 
     def model_settle(self, settlement, key):
-        row = self.rows[key]
-        if row.holder != settlement.delivery.token or not self.held(row):
+        row = self.rows.get(key)
+        if row is None or row.holder != settlement.delivery.token or not self.held(row):
             return
         row.state, row.attempts = settlement.state, settlement.attempts
         row.due = self.clock.time() + min(settlement.delay, MAX_DELAY)
@@ -135,7 +167,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def open(self, event_ids):
         self.run(self.store.open())
         for event_id in sorted(event_ids):
-            self.accept(event_id, None, DESTINATIONS, user=1, bot=None)
+            self.accept(event_id, frozenset(), DESTINATIONS, user=1, bot=None, order=None)
 
     @rule(
         event_id=event_ids,
@@ -143,33 +175,67 @@ class OutboxMachine(RuleBasedStateMachine):
         to=st.sets(destinations),
         user=st.integers(1, 2),
         bot=st.none() | st.integers(1, 2),
+        order=orders,
     )
-    def accept(self, event_id, once, to, user, bot):
+    def accept(self, event_id, once, to, user, bot, order):
         event = sample(event_id, telegram_id=user, bot_id=bot)
-        accepted = self.run(self.store.accept(event, sorted(to), once=once))
-        assert accepted is self.model_accept(event, to, once)
-        assert self.run(self.store.bot_of(user)) == self.bots.get(user)
+        accepted = self.run(self.store.accept(event, sorted(to), once=once, order=order))
+        assert accepted is self.model_accept(event, to, once, order)
+        assert self.run(self.store.bot_of(user)) == self.bot_of(user)
 
-    @rule(
-        wishes=st.lists(st.tuples(event_ids, once_keys), min_size=2, max_size=8),
-        to=st.sets(destinations),
-    )
-    def accept_at_once(self, wishes, to):
-        async def accept_all():
-            return await asyncio.gather(
-                *(
-                    self.store.accept(sample(event_id), sorted(to), once=once)
-                    for event_id, once in wishes
-                )
-            )
+    @rule(keys=once_keys)
+    def add_keys(self, keys):
+        assert self.run(self.store.add_keys(keys)) == len(keys - self.known_keys)
+        self.known_keys |= keys
 
-        accepted = self.run(accept_all())
-        winners = [wish for wish, kept in zip(wishes, accepted, strict=True) if kept]
-        losers = [wish for wish, kept in zip(wishes, accepted, strict=True) if not kept]
-        for event_id, once in winners:
-            assert self.model_accept(sample(event_id), to, once)
-        for event_id, once in losers:
-            assert event_id in self.known_ids or once in self.known_keys
+    @rule(keys=once_keys)
+    def drop_keys(self, keys):
+        self.run(self.store.drop_keys(keys))
+        self.known_keys -= keys
+
+    @rule(keys=once_keys)
+    def ask_for_keys(self, keys):
+        assert self.run(self.store.known_keys(keys)) == keys & self.known_keys
+
+    @rule(order=orders.filter(bool))
+    def cancel(self, order):
+        ids = [event_id for event_id, kept in self.kept.items() if kept.order == order]
+        self.model_skip(ids)
+        found = self.run(self.store.cancel(order, "refunded"))
+        assert {(one.event.event_id, one.destination): one.state for one in found} == {
+            key: row.state for key, row in self.rows.items() if key[0] in ids
+        }
+
+    @rule(user=st.integers(1, 2))
+    def cancel_user(self, user):
+        ids = [one for one, kept in self.kept.items() if kept.event.telegram_id == user]
+        assert self.run(self.store.cancel_user(user, "opted out")) == self.model_skip(ids)
+
+    @rule(user=st.integers(1, 2))
+    def forget(self, user):
+        ids = [one for one, kept in self.kept.items() if kept.event.telegram_id == user]
+        assert self.run(self.store.forget_events(user)) == len(ids)
+        self.model_erase(ids)
+
+    @rule(age=st.sampled_from([-1, 60, DAY]), dead_age=st.sampled_from([-1, 60, DAY]))
+    def prune(self, age, dead_age):
+        now = self.clock.time()
+        before, dead_before = now - age, now - dead_age
+        states = {event_id: set() for event_id in self.kept}
+        for (event_id, _), row in self.rows.items():
+            states[event_id].add(row.state)
+        oldest = takewhile(
+            lambda event_id: self.kept[event_id].at < max(before, dead_before), self.kept
+        )
+        old = [
+            event_id
+            for event_id in oldest
+            if "pending" not in states[event_id]
+            and self.kept[event_id].at < (dead_before if "dead" in states[event_id] else before)
+        ]
+        moments = (from_ms(round(moment * 1000)) for moment in (before, dead_before))
+        assert self.run(self.store.prune_events(*moments, limit=99)) == len(old)
+        self.model_erase(old)
 
     @rule(destination=destinations, limit=st.integers(0, 4), lease=leases)
     def claim(self, destination, limit, lease):
@@ -224,8 +290,8 @@ class OutboxMachine(RuleBasedStateMachine):
         claims = [self.claims[-1 - index % len(self.claims)] for index in chosen]
         self.run(self.store.release([claim.delivery for claim in claims]))
         for claim in claims:
-            row = self.rows[claim.key]
-            if row.holder == claim.delivery.token:
+            row = self.rows.get(claim.key)
+            if row is not None and row.holder == claim.delivery.token:
                 row.holder = None
 
     @rule(destination=st.none() | destinations, event_id=st.none() | event_ids)

@@ -78,7 +78,7 @@ async def test_an_event_that_needs_a_value_is_refused_without(
         {"name": None},
         {"name": "x" * 101},
         {"value": -1},
-        {"value": 1, "currency": "XTR"},
+        {"value": -1, "currency": "XTR"},
         {"event_time": datetime(2026, 1, 1)},  # noqa: DTZ001 - the point
         {"user_data": []},
         {"session_id": ""},
@@ -289,6 +289,16 @@ class OwnSessions(SessionStore):
     async def find_session(self, telegram_id: int, bot_id: int | None, **_: Any) -> Session | None:
         found = [one for one in self.sessions if one.telegram_id == telegram_id]
         return found[-1] if found else None
+
+    async def forget_sessions(self, telegram_id: int) -> set[str]:
+        gone = [one for one in self.sessions if one.telegram_id == telegram_id]
+        self.sessions = [one for one in self.sessions if one not in gone]
+        return {one.session_id for one in gone}
+
+    async def prune_sessions(self, before: datetime, limit: int) -> int:
+        gone = [one for one in self.sessions if one.at < before][:limit]
+        self.sessions = [one for one in self.sessions if one not in gone]
+        return len(gone)
 
 
 async def test_a_session_store_alone_keeps_the_default_outbox(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 DATE = 1_790_000_000
+KEPT = Path(__file__).parent / "data" / "updates"
 
 _numbers = itertools.count(1)
 
@@ -74,3 +77,29 @@ def click(data: str, *, user_id: int = 7, update_id: int | None = None) -> dict[
         "data": data,
     }
     return update("callback_query", query, update_id)
+
+
+def raw(name: str, *, update_id: int | None = None, **changes: Any) -> dict[str, Any]:
+    """A fresh copy of an update kept in ``tests/data/updates``.
+
+    :param name: the file without its ending.
+    :param update_id: instead of the one in the file.
+    :param changes: fields of the message, member update and so on to set; an object is merged
+        into the one that is there, ``None`` takes the field out.
+    """
+    kept: dict[str, Any] = json.loads((KEPT / f"{name}.json").read_text("utf-8"))["update"]
+    if update_id is not None:
+        kept["update_id"] = update_id
+    _, kind = kept
+    _merge(kept[kind], changes)
+    return kept
+
+
+def _merge(old: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if value is None:
+            del old[key]
+        elif isinstance(value, dict) and key in old:
+            _merge(old[key], value)
+        else:
+            old[key] = value

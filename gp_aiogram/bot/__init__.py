@@ -2,6 +2,7 @@
 
 from gp_aiogram.bot.capture import CaptureMiddleware
 from gp_aiogram.bot.emit import EmitMiddleware
+from gp_aiogram.bot.payments import Payment, payment_of
 from gp_aiogram.bot.setup import setup
 
-__all__ = ["CaptureMiddleware", "EmitMiddleware", "setup"]
+__all__ = ["CaptureMiddleware", "EmitMiddleware", "Payment", "payment_of", "setup"]

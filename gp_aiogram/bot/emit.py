@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiogram import BaseMiddleware
 from aiogram.dispatcher.event.bases import REJECTED, UNHANDLED
 from aiogram.dispatcher.event.handler import HandlerObject
-from aiogram.types import TelegramObject
+from aiogram.types import PreCheckoutQuery, TelegramObject
 
+from gp_aiogram.bot.recorder import Recorder
 from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker, username_of
-from gp_aiogram.errors import EventError, GPError
-from gp_aiogram.event import update_event_id
-from gp_aiogram.rules import FLAG, Mark, applying, resolve
+from gp_aiogram.rules import FLAG, Mark, applying
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
 
-#: Arguments for which "nothing" makes sense; nothing for any other is a mistake in the rule.
-_MAY_BE_NONE = frozenset({"session_id", "user_data"})
+#: Seconds that a checkout waits for the store: Telegram gives the bot ten to answer (Bot API,
+#: ``answerPreCheckoutQuery``).
+_CHECKOUT_PATIENCE = 0.5
 
 
 class EmitMiddleware(BaseMiddleware):
@@ -35,6 +36,7 @@ class EmitMiddleware(BaseMiddleware):
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         tracker.emits = True
+        self._recorder = Recorder(tracker)
 
     async def __call__(
         self,
@@ -50,9 +52,24 @@ class EmitMiddleware(BaseMiddleware):
         await self._prepare(event, data, takes_gp=takes_gp)
         result = await handler(event, data)
         if result is not UNHANDLED and result is not REJECTED:
-            for mark in applying(called.callback, called.flags.get(FLAG, ())):
-                await self._emit(mark, event, data, result)
+            marks = applying(called.callback, called.flags.get(FLAG, ()))
+            recording = self._record(marks, event, data, result)
+            if isinstance(event, PreCheckoutQuery):
+                # Its answer may be what the handler has returned, and the buyer waits for it.
+                self.tracker.run_aside(recording)
+            else:
+                await recording
         return result
+
+    async def _record(
+        self,
+        marks: Sequence[Mark],
+        event: TelegramObject,
+        data: dict[str, Any],
+        result: Any,
+    ) -> None:
+        for mark in marks:
+            await self._recorder.record(mark, event, data, result)
 
     async def _prepare(
         self,
@@ -71,77 +88,12 @@ class EmitMiddleware(BaseMiddleware):
             gp.at = time_of(event)
             if self.tracker.bots[gp.bot_id] is None:
                 self.tracker.bots[gp.bot_id] = username_of(data["bot"])
-            if takes_gp:
+            if takes_gp and isinstance(event, PreCheckoutQuery):
+                await asyncio.wait_for(gp.load(), _CHECKOUT_PATIENCE)
+            elif takes_gp:
                 await gp.load()
         except Exception:
             self.tracker.counts["session_errors"] += 1
             logger.exception("the session of %r could not be read; the bot goes on", gp)
             if gp is not None:
                 gp.forgo()
-
-    async def _emit(
-        self,
-        mark: Mark,
-        event: TelegramObject,
-        data: dict[str, Any],
-        result: Any,
-    ) -> None:
-        try:
-            await self._record(mark, event, data, result)
-        except GPError as error:
-            self._count_error(mark, error)
-        except Exception as error:  # noqa: BLE001 - the bot's own error handlers must not see it
-            self._count_error(mark, error, exc_info=error)
-
-    async def _record(
-        self,
-        mark: Mark,
-        event: TelegramObject,
-        data: dict[str, Any],
-        result: Any,
-    ) -> None:
-        gp: UserTracker | None = data.get(GP_KEY)
-        if gp is None:
-            logger.debug("@track(%r) on %s: the update names no user", mark.name, mark.handler)
-            return
-        update_type = data["event_update"].event_type
-        scope = {**data, update_type: event, "event": event, "result": result}
-        if mark.when is not None and not await resolve(mark.when, event, scope):
-            return
-        arguments = {
-            name: await self._resolved(name, argument, event, scope)
-            for name, argument in mark.arguments.items()
-        }
-        arguments.setdefault(
-            "event_id",
-            update_event_id(gp.bot_id, gp.update_id, mark.rule, mark.name),
-        )
-        await gp.track(mark.name, **arguments)
-
-    async def _resolved(
-        self,
-        name: str,
-        argument: Any,
-        event: TelegramObject,
-        scope: dict[str, Any],
-    ) -> Any:
-        resolved = await resolve(argument, event, scope)
-        if resolved is None and name not in _MAY_BE_NONE:
-            msg = f"{name}= came to nothing (None)"
-            raise EventError(msg)
-        return resolved
-
-    def _count_error(
-        self,
-        mark: Mark,
-        error: Exception,
-        exc_info: Exception | None = None,
-    ) -> None:
-        self.tracker.counts["rule_errors"] += 1
-        logger.error(
-            "@track(%r) on %s recorded nothing: %s",
-            mark.name,
-            mark.handler,
-            error,
-            exc_info=exc_info,
-        )

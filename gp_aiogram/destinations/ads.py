@@ -14,7 +14,7 @@ from typing import Any
 
 from gp_aiogram.destinations.schema import is_digest
 from gp_aiogram.errors import ConfigurationError, EventError, Rejected, shown
-from gp_aiogram.event import Event
+from gp_aiogram.event import REFUND, Event
 from gp_aiogram.money import Exchange, json_number
 
 logger = logging.getLogger("gp_aiogram.destinations")
@@ -101,6 +101,14 @@ def checked_names(
 
 def _are_names(pair: tuple[object, object]) -> bool:
     return all(isinstance(name, str) and name.strip() for name in pair)
+
+
+def knows_refunds(event: Event, names: Mapping[str, str]) -> bool:
+    """Tell whether an event is no refund, or the owner has named an event for refunds.
+
+    Neither platform has one: what it has counted stays counted.
+    """
+    return event.name != REFUND or REFUND in names
 
 
 def external_ids(event: Event, platform: str) -> str | list[str]:

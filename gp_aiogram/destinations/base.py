@@ -45,6 +45,13 @@ class Destination(ABC):
         """Tell whether this destination gets an event that was recorded without ``to=``."""
         return self.only is None or event.name in self.only
 
+    def knows_currency(self, currency: str) -> bool:  # noqa: ARG002 - for subclasses
+        """Tell whether a value in this currency can be sent; asked of constants at start-up.
+
+        :param currency: ISO 4217 code.
+        """
+        return True
+
     async def close(self) -> None:  # noqa: B027 - optional
         """Let go of connections; a later :meth:`send` opens new ones."""
 

@@ -19,6 +19,7 @@ from gp_aiogram.destinations.ads import (
     checked_code,
     checked_names,
     checked_test_code,
+    knows_refunds,
     logger,
     money,
 )
@@ -140,6 +141,14 @@ class LeadSail(HTTPDestination):
         return (
             f"LeadSail(pixel_id={self.pixel_id!r}, platform={self.platform!r}, name={self.name!r})"
         )
+
+    def wants(self, event: Event) -> bool:
+        """Leave out refunds, unless ``event_names`` has a name for them."""
+        return super().wants(event) and knows_refunds(event, self._names)
+
+    def knows_currency(self, currency: str) -> bool:
+        """Tell whether the platform takes a currency, or a rate converts it."""
+        return self._exchange.knows(currency)
 
     async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Send one event; the receipt holds what the answer says of lead, pixel and event name.

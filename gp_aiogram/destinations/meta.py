@@ -26,6 +26,7 @@ from gp_aiogram.destinations.ads import (
     checked_test_code,
     digests,
     external_ids,
+    knows_refunds,
     money,
     visitor_ip,
     with_own_contents,
@@ -198,6 +199,14 @@ class MetaCAPI(HTTPDestination):
 
     def __repr__(self) -> str:
         return f"MetaCAPI(pixel_id={self.pixel_id!r}, name={self.name!r})"
+
+    def wants(self, event: Event) -> bool:
+        """Leave out refunds, unless ``event_names`` has a name for them."""
+        return super().wants(event) and knows_refunds(event, self._names)
+
+    def knows_currency(self, currency: str) -> bool:
+        """Tell whether the platform takes a currency, or a rate converts it."""
+        return self._exchange.knows(currency)
 
     async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds Meta's ``fbtrace_id`` and ``messages``.

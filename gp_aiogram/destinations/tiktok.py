@@ -21,6 +21,7 @@ from gp_aiogram.destinations.ads import (
     checked_test_code,
     digests,
     external_ids,
+    knows_refunds,
     money,
     visitor_ip,
     with_own_contents,
@@ -136,6 +137,14 @@ class TikTokEvents(HTTPDestination):
 
     def __repr__(self) -> str:
         return f"TikTokEvents(pixel_code={self.pixel_code!r}, name={self.name!r})"
+
+    def wants(self, event: Event) -> bool:
+        """Leave out refunds, unless ``event_names`` has a name for them."""
+        return super().wants(event) and knows_refunds(event, self._names)
+
+    def knows_currency(self, currency: str) -> bool:
+        """Tell whether the platform takes a currency, or a rate converts it."""
+        return self._exchange.knows(currency)
 
     async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds the ``request_id`` and the ``message``.

@@ -20,12 +20,24 @@ _STRINGS = frozenset(
         "action",
         "business_connection_id",
         "callback_query_id",
+        "currency",
+        "description",
+        "error_message",
         "inline_message_id",
+        "invite_link",
         "language_code",
         "message_effect_id",
+        "name",
         "parse_mode",
+        "payload",
+        "pre_checkout_query_id",
+        "provider_data",
+        "provider_token",
         "secret_token",
+        "start_parameter",
+        "telegram_payment_charge_id",
         "text",
+        "title",
         "url",
     }
 )
@@ -80,6 +92,34 @@ def strings(params: Params, name: str) -> list[str] | None:
     """
     value = params.get(name)
     return [str(item) for item in value] if isinstance(value, list) else None
+
+
+def user_id(params: Params) -> int:
+    """The ``user_id``.
+
+    :param params: the parameters.
+    :raises ApiError: it was not sent or cannot be one.
+    """
+    sent = integer(params, "user_id")
+    if sent <= 0:
+        raise ApiError(400, "Bad Request: invalid user_id specified")
+    return sent
+
+
+def required(params: Params, name: str, max_length: int) -> str:
+    """One string that has to be there.
+
+    :param params: the parameters.
+    :param name: the one wanted.
+    :param max_length: the most characters it may have.
+    :raises ApiError: it is missing, empty or too long.
+    """
+    text = str(params.get(name, ""))
+    if not text:
+        raise ApiError(400, f'Bad Request: parameter "{name}" is required')
+    if len(text) > max_length:
+        raise ApiError(400, f"Bad Request: {name} is too long")
+    return text
 
 
 def message_text(params: Params) -> str:

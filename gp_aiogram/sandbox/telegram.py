@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
 
 from gp_aiogram.sandbox import params as read
-from gp_aiogram.sandbox.bots import ApiCall, SandboxBot, Shared
+from gp_aiogram.sandbox.bots import SandboxBot
+from gp_aiogram.sandbox.chats import SandboxChat
+from gp_aiogram.sandbox.mini_apps import signed_init_data
+from gp_aiogram.sandbox.payments import PaymentDesk
 from gp_aiogram.sandbox.server import LocalServer
+from gp_aiogram.sandbox.shared import ApiCall, Shared, bot_profile
 from gp_aiogram.sandbox.updates import ApiError, Update, kind_of
 from gp_aiogram.sandbox.users import SandboxUser
 
@@ -25,8 +30,11 @@ class TelegramSandbox(LocalServer):
 
     Any token of the form ``<digits>:<text>`` is good, and the digits are the id of the bot, so
     several bots may share one stand-in. Known methods: getMe, getUpdates, setWebhook,
-    deleteWebhook, getWebhookInfo, sendMessage, editMessageText, answerCallbackQuery,
-    sendChatAction, setMyCommands. A webhook may be plain HTTP here.
+    deleteWebhook, getWebhookInfo, setMyCommands, sendMessage, editMessageText,
+    answerCallbackQuery, sendChatAction; sendInvoice, createInvoiceLink, answerPreCheckoutQuery,
+    refundStarPayment, editUserStarSubscription; createChatInviteLink, editChatInviteLink,
+    revokeChatInviteLink, exportChatInviteLink, approveChatJoinRequest, declineChatJoinRequest,
+    getChatMember, banChatMember, unbanChatMember. A webhook may be plain HTTP here.
 
     .. code-block:: python
 
@@ -36,16 +44,27 @@ class TelegramSandbox(LocalServer):
 
     :param token: the token of the bot that users talk to by default.
     :param timeout: seconds that the actions of users wait for a reply.
+    :param checkout_timeout: seconds a bot has for its answer to a pre-checkout query; Telegram
+        gives 10.
     """
 
-    def __init__(self, token: str = "42:SANDBOX", *, timeout: float = 5.0) -> None:  # noqa: S107 - no secret
+    def __init__(
+        self,
+        token: str = "42:SANDBOX",  # noqa: S107 - no secret
+        *,
+        timeout: float = 5.0,
+        checkout_timeout: float = 10.0,
+    ) -> None:
         super().__init__()
         self.token = token
         self.timeout = timeout
+        self.checkout_timeout = checkout_timeout
         self.bot_id = _id_of(token)
         self.updates: list[Update] = []
-        self._shared = Shared(self.bell)
+        self._shared = Shared(self.bell, self.push)
+        self._users: dict[int, SandboxUser] = {}
         self._bots: dict[int, SandboxBot] = {}
+        self._tokens = {self.bot_id: token}
         self._last_update_id = 0
         self._calls_before: dict[int, int] = {}
 
@@ -60,6 +79,9 @@ class TelegramSandbox(LocalServer):
         first_name: str = "Ada",
         username: str | None = None,
         language_code: str | None = "en",
+        *,
+        last_name: str | None = None,
+        is_premium: bool = False,
     ) -> SandboxUser:
         """A scripted user; asked for again, the same one with the names now given.
 
@@ -67,19 +89,79 @@ class TelegramSandbox(LocalServer):
         :param first_name: the first name.
         :param username: the name after the @, if any.
         :param language_code: the language of the user's app, if known.
+        :param last_name: the last name, if any.
+        :param is_premium: whether the user has Telegram Premium.
         """
         profile = {
             "id": user_id,
             "is_bot": False,
             "first_name": first_name,
+            "last_name": last_name,
             "username": username,
             "language_code": language_code,
+            "is_premium": is_premium or None,
         }
         profile = {key: value for key, value in profile.items() if value is not None}
-        user = self._shared.users.setdefault(user_id, SandboxUser(self, profile))
+        user = self._users.setdefault(user_id, SandboxUser(self, profile))
         user.profile = profile
+        self._shared.users[user_id] = user
         self._shared.chats[user_id] = user.chat
         return user
+
+    def channel(
+        self,
+        chat_id: int,
+        title: str,
+        *,
+        username: str | None = None,
+        admins: Iterable[int] | None = None,
+    ) -> SandboxChat:
+        """A new channel, owned by somebody who is in no other chat.
+
+        :param chat_id: its id, such as ``-1001234567890``.
+        :param title: its title.
+        :param username: the name after the @ of a public channel.
+        :param admins: the bots that are its administrators, by default the one of :attr:`token`.
+        """
+        return self._new_chat("channel", chat_id, title, username, admins)
+
+    def group(
+        self,
+        chat_id: int,
+        title: str,
+        *,
+        username: str | None = None,
+        admins: Iterable[int] | None = None,
+    ) -> SandboxChat:
+        """A new supergroup; its bots also see the messages on who comes and goes.
+
+        :param chat_id: its id, such as ``-1001234567890``.
+        :param title: its title.
+        :param username: the name after the @ of a public group.
+        :param admins: the bots that are its administrators, by default the one of :attr:`token`.
+        """
+        return self._new_chat("supergroup", chat_id, title, username, admins)
+
+    def init_data(
+        self,
+        user: SandboxUser,
+        *,
+        start_param: str | None = None,
+        auth_date: int | None = None,
+        bot_id: int | None = None,
+    ) -> str:
+        """The ``initData`` that a Mini App gets when a user opens it, signed for the bot.
+
+        :param user: who opens it.
+        :param start_param: the ``startapp`` parameter of the link, such as ``gp_a1b2c3``.
+        :param auth_date: unix seconds, by default now.
+        :param bot_id: the bot, by default the one of :attr:`token`; another one must have called
+            a method before, so that its token is known.
+        :raises LookupError: the bot's token is not known.
+        """
+        token = self._tokens[self.bot_id if bot_id is None else bot_id]
+        opened = int(time.time()) if auth_date is None else auth_date
+        return signed_init_data(token, user.profile, auth_date=opened, start_param=start_param)
 
     async def push(self, update: Update, bot_id: int | None = None) -> Update:
         """Send any update to a bot; a chat in it becomes known to all bots.
@@ -117,7 +199,7 @@ class TelegramSandbox(LocalServer):
 
         :param bot_id: the bot.
         """
-        return next(self._bot(bot_id).message_ids)
+        return next(self._bot(bot_id).messages.message_ids)
 
     def ask(self, bot_id: int, user_id: int) -> str:
         """The id of a new callback query, which the bot may answer once.
@@ -125,7 +207,32 @@ class TelegramSandbox(LocalServer):
         :param bot_id: the bot.
         :param user_id: who presses the button.
         """
-        return self._bot(bot_id).ask(user_id)
+        return self._bot(bot_id).messages.ask(user_id)
+
+    def payments(self, bot_id: int) -> PaymentDesk:
+        """What a bot has sold.
+
+        :param bot_id: the bot.
+        """
+        return self._bot(bot_id).sales.desk
+
+    def set_blocked(self, bot_id: int, user_id: int, *, blocked: bool) -> None:
+        """Let a bot write to a user, or not; :meth:`SandboxUser.block` tells the bot too.
+
+        :param bot_id: the bot.
+        :param user_id: the user.
+        :param blocked: whether it may not.
+        """
+        change = self._shared.blocked.add if blocked else self._shared.blocked.discard
+        change((bot_id, user_id))
+
+    def is_blocked(self, bot_id: int, user_id: int) -> bool:
+        """Whether a user has blocked a bot.
+
+        :param bot_id: the bot.
+        :param user_id: the user.
+        """
+        return (bot_id, user_id) in self._shared.blocked
 
     def story(self, bot_id: int, update_id: int) -> str:
         """What has become of an update, in words.
@@ -159,12 +266,30 @@ class TelegramSandbox(LocalServer):
             bot = self._bot(_id_of(token))
         except ValueError:
             raise ApiError(401, "Unauthorized") from None
+        self._tokens[bot.id] = token
         return await bot.call(method, await read.from_request(request))
 
     def _bot(self, bot_id: int) -> SandboxBot:
         if bot_id not in self._bots:
             self._bots[bot_id] = SandboxBot(bot_id, self._shared)
         return self._bots[bot_id]
+
+    def _new_chat(
+        self,
+        kind: str,
+        chat_id: int,
+        title: str,
+        username: str | None,
+        admins: Iterable[int] | None,
+    ) -> SandboxChat:
+        named = {} if username is None else {"username": username}
+        raw = {"id": chat_id, "title": title, **named, "type": kind}
+        owner = {"id": abs(chat_id), "is_bot": False, "first_name": "Owner"}
+        chat = SandboxChat(self, raw, owner)
+        for bot_id in (self.bot_id,) if admins is None else admins:
+            chat.set_up(bot_profile(bot_id))
+        self._shared.chats[chat_id], self._shared.groups[chat_id] = raw, chat
+        return chat
 
     def _called(self, since: int) -> str:
         names = [call.method for call in self.calls[since:] if call.method != "getUpdates"]

@@ -34,6 +34,10 @@ class ApiError(Exception):
         self.description = description
 
 
+class RefusedError(Exception):
+    """What a user wanted to do in Telegram is refused, in Telegram's words."""
+
+
 @dataclass
 class Webhook:
     """Where a bot wants its updates POSTed to.

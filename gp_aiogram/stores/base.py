@@ -9,12 +9,12 @@ three. ``gp_aiogram.testing.StoreContract`` tests an implementation.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from gp_aiogram.attribution import Session
+from gp_aiogram.attribution import Session, Source
 from gp_aiogram.click import Click
 from gp_aiogram.clock import Clock
 from gp_aiogram.event import Event, Traits
@@ -92,13 +92,23 @@ class SessionStore(ABC):
         first: bool = False,
         since: datetime | None = None,
         until: datetime | None = None,
+        preferred: Collection[Source] = (),
     ) -> Session | None:
         """Return the last (or first) touch of a user.
 
         :param bot_id: only touches of this bot; None means of any bot.
         :param since: not older than this.
         :param until: not younger than this.
+        :param preferred: touches of these sources go before all others.
         """
+
+    @abstractmethod
+    async def forget_sessions(self, telegram_id: int) -> set[str]:
+        """Erase every touch of a user, and return the session ids that they named."""
+
+    @abstractmethod
+    async def prune_sessions(self, before: datetime, limit: int) -> int:
+        """Erase touches that are older, at most so many, and return how many were."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,25 @@ class ProfileStore(ABC):
     async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
         """Return everything known of a user, and the click of his session."""
 
+    @abstractmethod
+    async def add_invite(self, link: str, session_id: str) -> None:
+        """Keep which session an invite link stands for; a later one replaces an earlier one."""
+
+    @abstractmethod
+    async def invited(self, link: str) -> str | None:
+        """Return the session that an invite link stands for."""
+
+    @abstractmethod
+    async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
+        """Erase the traits of a user, and the clicks and invite links of these sessions."""
+
+    @abstractmethod
+    async def prune_clicks(self, before: datetime, limit: int) -> int:
+        """Erase clicks and invite links that are older, and return how many were.
+
+        :param limit: at most so many of each.
+        """
+
 
 class Outbox(ABC):
     """Keeps events and their deliveries; what it has accepted survives.
@@ -157,14 +186,59 @@ class Outbox(ABC):
         event: Event,
         destinations: Sequence[str],
         *,
-        once: str | None = None,
+        once: Collection[str] = (),
+        order: str | None = None,
     ) -> bool:
         """Keep an event and one pending delivery for each destination, all or nothing.
 
         Returns when they are as safe as the store can make them.
 
-        :param once: a key that lets one event through, for ever.
-        :return: False when the event id or the once-key is known already: nothing was kept.
+        :param once: keys of which each lets one event through, for ever.
+        :param order: what the event was paid with or for, so that :meth:`cancel` finds it.
+        :return: False when the event id or a once-key is known already: nothing was kept.
+        """
+
+    @abstractmethod
+    async def add_keys(self, keys: Collection[str]) -> int:
+        """Make once-keys known as if events had had them, and return how many were new."""
+
+    @abstractmethod
+    async def drop_keys(self, keys: Collection[str]) -> None:
+        """Make once-keys unknown again."""
+
+    @abstractmethod
+    async def known_keys(self, keys: Collection[str]) -> set[str]:
+        """Return those of the once-keys that are known."""
+
+    @abstractmethod
+    async def cancel(self, order: str, reason: str) -> list[Delivery]:
+        """Skip the deliveries of an order's events that are pending and not claimed.
+
+        :return: every delivery of these events, as it is now.
+        """
+
+    @abstractmethod
+    async def cancel_user(self, telegram_id: int, reason: str) -> int:
+        """Skip a user's deliveries that are pending and not claimed, and return how many."""
+
+    @abstractmethod
+    async def forget_events(self, telegram_id: int) -> int:
+        """Erase a user's events with their deliveries, and return how many events were.
+
+        Their event ids stay known, as do once-keys, in a form that names nobody: see
+        :mod:`gp_aiogram.stores.keys`.
+        """
+
+    @abstractmethod
+    async def prune_events(self, before: datetime, dead_before: datetime, limit: int) -> int:
+        """Erase old events with their deliveries, and return how many events were erased.
+
+        Their event ids stay known. Events are looked at in the order of their acceptance, up to
+        the first one that is younger than both limits.
+
+        :param before: events accepted earlier, of which no delivery is pending or dead.
+        :param dead_before: events accepted earlier, of which no delivery is pending.
+        :param limit: at most so many.
         """
 
     @abstractmethod

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import aiosqlite
+from gp_aiogram.stores.sqlite_connection import Connection
 
-#: Does one kind of thing for many callers at once: one result for each item, in their order.
-BulkOperation = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[Sequence[Any]]]
+#: Does one kind of thing for many callers at once: one result for each item, in their order. It
+#: runs in SQLite's thread, while the event loop goes on in its own.
+BulkOperation = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]]
 
 _MAX_BATCH = 1000
 
@@ -26,6 +29,8 @@ class _Waiting:
 class GroupCommit:
     """Runs the operations of many tasks in few transactions, without a timer.
 
+    A transaction is one trip to SQLite's thread, whatever is in it.
+
     An operation that finds the connection idle is committed alone at once; those that come while
     it is busy share the next transaction. A caller resumes when its transaction is on disk and
     before the next one starts; what it does in memory until it waits again is seen there.
@@ -36,7 +41,7 @@ class GroupCommit:
 
     def __init__(
         self,
-        connection: Callable[[], Awaitable[aiosqlite.Connection]],
+        connection: Callable[[], Awaitable[Connection]],
         idle: Callable[[], Awaitable[None]],
     ) -> None:
         self._connection = connection
@@ -96,18 +101,37 @@ class GroupCommit:
         by_operation: dict[BulkOperation, list[_Waiting]] = {}
         for waiting in batch:
             by_operation.setdefault(waiting.operation, []).append(waiting)
+        work = [
+            (operation, [waiting.item for waiting in group])
+            for operation, group in by_operation.items()
+        ]
         connection = await self._connection()
-        results: list[tuple[_Waiting, Any]] = []
         try:
-            for operation, group in by_operation.items():
-                items = [waiting.item for waiting in group]
-                results += zip(group, await operation(connection, items), strict=True)
-            if connection.in_transaction:
-                await connection.commit()
-        except BaseException:
+            results = await connection.call(partial(_transaction, work))
+        except asyncio.CancelledError:
+            # The loop must not end before SQLite's thread is done with it.
             await connection.rollback()
             raise
-        return results
+        return [
+            pair
+            for group, own in zip(by_operation.values(), results, strict=True)
+            for pair in zip(group, own, strict=True)
+        ]
+
+
+def _transaction(
+    work: Sequence[tuple[BulkOperation, Sequence[Any]]],
+    connection: sqlite3.Connection,
+) -> list[Sequence[Any]]:
+    """Do everything or nothing; the results of each operation."""
+    try:
+        results = [operation(connection, items) for operation, items in work]
+        if connection.in_transaction:
+            connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return results
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -15,6 +15,9 @@ class Leases(Generic[Key]):
     """Who holds what, and until when.
 
     A crash forgets every lease, which is right: with the only owner gone, nobody holds anything.
+
+    One thread grants and ends leases; others may ask meanwhile: each question takes one look at
+    a dict and none relies on a second look finding the same.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -45,7 +48,8 @@ class Leases(Generic[Key]):
     def key(self, token: str) -> Key | None:
         """Return the key that the token leases; None when it leases nothing any more."""
         key = self._by_token.get(token)
-        if key is None or self._by_key[key][1] <= self._clock.monotonic():
+        lease = None if key is None else self._by_key.get(key)
+        if lease is None or lease[0] != token or lease[1] <= self._clock.monotonic():
             return None
         return key
 
@@ -54,6 +58,10 @@ class Leases(Generic[Key]):
         key = self._by_token.get(token)
         if key is not None:
             self._forget(key)
+
+    def revoke(self, key: Key) -> None:
+        """End the lease of a key, whoever has it."""
+        self._forget(key)
 
     def clear(self) -> None:
         """End every lease."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import aiosqlite
 from filelock import FileLock, Timeout
 
 from gp_aiogram.errors import StoreError, StoreLocked, StoreMismatch
 from gp_aiogram.stores.group_commit import BulkOperation, GroupCommit
+from gp_aiogram.stores.sqlite_connection import Connection, connected
 from gp_aiogram.stores.sqlite_schema import migrate
 
 _PRAGMAS = """
@@ -31,15 +31,12 @@ _PRAGMAS = """
 #: SQLite before 3.32 takes no more parameters in one statement.
 MAX_PARAMETERS = 900
 
-#: Seconds for a thread that has nothing left to do.
-_THREAD_ENDING = 1.0
-
 
 @dataclass(frozen=True)
 class _Opened:
     """What is held while the file is open, and by whom."""
 
-    connection: aiosqlite.Connection
+    connection: Connection
     lock: FileLock
     loop: asyncio.AbstractEventLoop
     pid: int
@@ -118,17 +115,17 @@ class SQLiteFile:
             msg = f"{self._path} was opened in another event loop: close the store first"
             raise StoreError(msg)
 
-    async def _connected(self) -> aiosqlite.Connection:
+    async def _connected(self) -> Connection:
         if self._opened is None:
             lock = self._acquired_lock()
             connection = await self._connect(lock)
             self._opened = _Opened(connection, lock, asyncio.get_running_loop(), os.getpid())
         return self._opened.connection
 
-    async def _connect(self, lock: FileLock) -> aiosqlite.Connection:
-        connection: aiosqlite.Connection | None = None
+    async def _connect(self, lock: FileLock) -> Connection:
+        connection: Connection | None = None
         try:
-            connection = await _connection_to(self._path)
+            connection = await connected(self._path)
             await migrate(connection)
             await connection.executescript(_PRAGMAS)
         except BaseException as error:
@@ -175,44 +172,30 @@ class SQLiteFile:
                 opened.lock.release()
 
 
-async def _connection_to(path: Path) -> aiosqlite.Connection:
-    connection = aiosqlite.connect(path)
-    # Before aiosqlite 0.22 the connection was itself the thread.
-    thread: Any = getattr(connection, "_thread", connection)
-    # Let the process exit although nobody closed the store; what was accepted is on disk.
-    thread.daemon = True
-    try:
-        return await connection
-    except BaseException:
-        # aiosqlite ends the thread without waiting, which may then meet a closed event loop.
-        thread.join(_THREAD_ENDING)
-        raise
-
-
-async def _nothing(_: aiosqlite.Connection, items: Sequence[Any]) -> Sequence[Any]:
+def _nothing(_: sqlite3.Connection, items: Sequence[Any]) -> Sequence[Any]:
     return items
 
 
-async def _read(
-    connection: aiosqlite.Connection,
+def _read(
+    connection: sqlite3.Connection,
     queries: Sequence[tuple[str, Any]],
 ) -> list[list[Any]]:
-    return [list(await connection.execute_fetchall(*query)) for query in queries]
+    return [connection.execute(*query).fetchall() for query in queries]
 
 
-async def existing(
-    connection: aiosqlite.Connection,
+def existing(
+    connection: sqlite3.Connection,
     table: str,
     column: str,
-    values: Sequence[str],
-) -> set[str | None]:
+    values: Sequence[Any],
+) -> set[Any]:
     """Return those of the values that the column holds already."""
     query = f"SELECT {column} FROM {table} WHERE {column} IN ({{marks}})"
-    return {row[0] for row in await fetched(connection, query, values)}
+    return {row[0] for row in fetched(connection, query, values)}
 
 
-async def fetched(
-    connection: aiosqlite.Connection,
+def fetched(
+    connection: sqlite3.Connection,
     query: str,
     values: Sequence[Any],
 ) -> list[Any]:
@@ -224,5 +207,5 @@ async def fetched(
     for start in range(0, len(values), MAX_PARAMETERS):
         chunk = values[start : start + MAX_PARAMETERS]
         marks = ",".join("?" * len(chunk))
-        rows += await connection.execute_fetchall(query.format(marks=marks), chunk)
+        rows += connection.execute(query.format(marks=marks), chunk)
     return rows

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, cast
-
-import aiosqlite
 
 from gp_aiogram.clock import from_ms
 from gp_aiogram.event import Event
 from gp_aiogram.stores.base import MAX_DELAY, Delivery, Outbox, Settlement, State
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.sqlite_file import SQLiteFile, existing
+from gp_aiogram.stores.sqlite_seen import Seen
 
-_DELIVERY = """
+#: Every column of a delivery and its event, for :func:`delivery_of`.
+DELIVERY = """
     SELECT seq, destination, state, attempts, since_ms, due_ms, reason, receipt, body
     FROM delivery JOIN event USING (seq)
 """
@@ -30,7 +30,8 @@ _moment = lru_cache(maxsize=1024)(from_ms)
 class _Acceptance(NamedTuple):
     event: Event
     destinations: Sequence[str]
-    once: str | None
+    once: Collection[str]
+    order: str | None
 
 
 class _Claim(NamedTuple):
@@ -49,19 +50,20 @@ class SQLiteOutbox(Outbox):
         event: Event,
         destinations: Sequence[str],
         *,
-        once: str | None = None,
+        once: Collection[str] = (),
+        order: str | None = None,
     ) -> bool:
         """Keep an event and its deliveries; returns when they are on disk."""
         accepted: bool = await self._file.submit(
             self._accept,
-            _Acceptance(event, destinations, once),
+            _Acceptance(event, destinations, once, order),
         )
         return accepted
 
     async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
         """Take due deliveries."""
         due = await self._file.submit(self._claim, _Claim(destination, limit))
-        return [_delivery(row, self._leases.grant((destination, row[0]), lease)) for row in due]
+        return [delivery_of(row, self._leases.grant((destination, row[0]), lease)) for row in due]
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Record outcomes."""
@@ -99,10 +101,10 @@ class SQLiteOutbox(Outbox):
     async def deliveries(self, event_id: str) -> list[Delivery]:
         """Every delivery of one event."""
         rows = await self._file.read(
-            f"{_DELIVERY} WHERE event_id = ? ORDER BY destination",
+            f"{DELIVERY} WHERE event_id = ? ORDER BY destination",
             (event_id,),
         )
-        return [_delivery(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     async def dead_letters(
         self,
@@ -113,13 +115,13 @@ class SQLiteOutbox(Outbox):
         """Deliveries that were given up."""
         rows = await self._file.read(
             f"""
-            {_DELIVERY} WHERE state = 'dead'
+            {DELIVERY} WHERE state = 'dead'
             AND (:destination IS NULL OR destination = :destination)
             ORDER BY seq, destination LIMIT :limit
             """,
             {"destination": destination, "limit": limit},
         )
-        return [_delivery(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     async def replay(
         self,
@@ -153,62 +155,71 @@ class SQLiteOutbox(Outbox):
         )
         return cast("int", rows[0][0]) if rows else None
 
-    # Bulk operations: each does one kind of thing for every caller of a shared transaction.
+    # Bulk operations: each does one kind of thing for every caller of a shared transaction, in
+    # SQLite's thread.
 
-    async def _accept(
+    def _accept(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         acceptances: Sequence[_Acceptance],
     ) -> list[bool]:
+        seen = Seen(connection)
         event_ids = [acceptance.event.event_id for acceptance in acceptances]
-        once_keys = [acceptance.once for acceptance in acceptances if acceptance.once is not None]
-        known_ids = await existing(connection, "event", "event_id", event_ids)
-        known_keys = await existing(connection, "once", "key", once_keys)
+        known_ids = existing(connection, "event", "event_id", event_ids)
+        known_ids |= seen.erased(event_ids)
+        digests = [seen.keys(acceptance.once) for acceptance in acceptances]
+        known_keys = seen.known([*chain(*digests)])
         now_ms = self._now_ms()
-        events, deliveries, keys, results = [], [], [], []
-        for event, destinations, once in acceptances:
-            fresh = event.event_id not in known_ids and once not in known_keys
+        events, deliveries, results = [], [], []
+        keys: list[bytes] = []
+        for (event, destinations, _, order), once in zip(acceptances, digests, strict=True):
+            fresh = event.event_id not in known_ids and known_keys.isdisjoint(once)
             results.append(fresh)
             if not fresh:
                 continue
             known_ids.add(event.event_id)
-            if once is not None:
-                known_keys.add(once)
-                keys.append((once, now_ms))
+            known_keys.update(once)
+            keys += once
             events.append(
-                (event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()),
+                (
+                    event.event_id,
+                    event.telegram_id,
+                    event.bot_id,
+                    now_ms,
+                    event.to_json(),
+                    None if order is None else seen.key(order),
+                ),
             )
             deliveries += [(name, now_ms, now_ms, event.event_id) for name in set(destinations)]
-        inserts = {
+        inserts: dict[str, list[Any]] = {
             """
-            INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)
-            VALUES (?, ?, ?, ?, ?)
+            INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body, order_digest)
+            VALUES (?, ?, ?, ?, ?, ?)
             """: events,
             """
             INSERT INTO delivery (seq, destination, since_ms, due_ms)
             SELECT seq, ?, ?, ? FROM event WHERE event_id = ?
             """: deliveries,
-            "INSERT INTO once VALUES (?, ?)": keys,
         }
-        # SQLite's thread takes them in this order, one after the other without coming back.
-        await asyncio.gather(
-            *(connection.executemany(insert, rows) for insert, rows in inserts.items() if rows),
-        )
+        for insert, rows in inserts.items():
+            if rows:
+                connection.executemany(insert, rows)
+        seen.add(keys, now_ms)
         return results
 
-    async def _claim(
+    def _claim(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         claims: Sequence[_Claim],
     ) -> list[list[Any]]:
         # The callers take the leases, once they have the rows: whatever goes wrong before that,
         # nobody holds anything.
         taken: set[tuple[str, int]] = set()
-        return [await self._claim_one(connection, claim, taken) for claim in claims]
+        return [self._claim_one(connection, claim, taken) for claim in claims]
 
-    async def _claim_one(
+    def _claim_one(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         claim: _Claim,
         taken: set[tuple[str, int]],
     ) -> list[Any]:
@@ -218,9 +229,9 @@ class SQLiteOutbox(Outbox):
         for condition, moment in (("<=", now_ms), (">", now_ms + MAX_DELAY * 1000)):
             if len(due) == claim.limit:
                 break
-            rows = await connection.execute_fetchall(
+            rows = connection.execute(
                 f"""
-                {_DELIVERY} WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
+                {DELIVERY} WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
                 ORDER BY due_ms, seq LIMIT ?
                 """,
                 (claim.destination, moment, claim.limit + len(self._leases) + len(taken)),
@@ -232,9 +243,9 @@ class SQLiteOutbox(Outbox):
                     due.append(row)
         return due
 
-    async def _settle(
+    def _settle(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         batches: Sequence[Sequence[Settlement]],
     ) -> list[None]:
         now_ms = self._now_ms()
@@ -246,7 +257,7 @@ class SQLiteOutbox(Outbox):
         # Events of one request have one receipt.
         distinct = {id(one.receipt): one.receipt for one in held.values()}
         receipts = {key: _receipt(receipt) for key, receipt in distinct.items()}
-        await connection.executemany(
+        connection.executemany(
             """
             UPDATE delivery SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?
             WHERE destination = ? AND seq = ?
@@ -265,20 +276,20 @@ class SQLiteOutbox(Outbox):
         )
         return [None] * len(batches)
 
-    async def _replay(
+    def _replay(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         choices: Sequence[tuple[str | None, str | None]],
     ) -> list[int]:
-        return [await self._replay_one(connection, *choice) for choice in choices]
+        return [self._replay_one(connection, *choice) for choice in choices]
 
-    async def _replay_one(
+    def _replay_one(
         self,
-        connection: aiosqlite.Connection,
+        connection: sqlite3.Connection,
         destination: str | None,
         event_id: str | None,
     ) -> int:
-        cursor = await connection.execute(
+        cursor = connection.execute(
             """
             UPDATE delivery
             SET state = 'pending', attempts = 0, since_ms = :now_ms, due_ms = :now_ms
@@ -302,7 +313,8 @@ def _receipt(receipt: Mapping[str, Any]) -> str | None:
     return json.dumps(receipt, default=str) if receipt else None
 
 
-def _delivery(row: Any, token: str = "") -> Delivery:
+def delivery_of(row: Any, token: str = "") -> Delivery:
+    """Return the delivery in a row of :data:`DELIVERY`."""
     _, destination, state, attempts, since_ms, due_ms, reason, receipt, body = row
     return Delivery(
         event=Event.from_json(body),

@@ -1,23 +1,24 @@
-"""Clicks and traits in a SQLite file."""
+"""Clicks, traits and invite links in a SQLite file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import cast
 
-import aiosqlite
-
 from gp_aiogram.click import Click
-from gp_aiogram.clock import to_ms
+from gp_aiogram.clock import Clock, to_ms
 from gp_aiogram.event import Traits
 from gp_aiogram.stores.base import Profile, ProfileStore
 from gp_aiogram.stores.sqlite_file import SQLiteFile, existing, fetched
 
 
 class SQLiteProfiles(ProfileStore):
-    """The part of :class:`~gp_aiogram.SQLiteStore` that knows clicks and traits."""
+    """The part of :class:`~gp_aiogram.SQLiteStore` that knows clicks, traits and invite links."""
 
+    clock: Clock
     _file: SQLiteFile
 
     async def add_click(self, session_id: str, click: Click) -> bool:
@@ -32,13 +33,30 @@ class SQLiteProfiles(ProfileStore):
         """Return everything known of a user, and the click of his session."""
         return cast("Profile", await self._file.submit(_profiles, (telegram_id, session_id)))
 
+    async def add_invite(self, link: str, session_id: str) -> None:
+        """Keep which session an invite link stands for."""
+        await self._file.submit(_add_invites, (link, session_id, round(self.clock.time() * 1000)))
 
-async def _add_clicks(
-    connection: aiosqlite.Connection,
+    async def invited(self, link: str) -> str | None:
+        """Return the session that an invite link stands for."""
+        rows = await self._file.read("SELECT session_id FROM invite WHERE link = ?", (link,))
+        return cast("str", rows[0][0]) if rows else None
+
+    async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
+        """Erase the traits of a user, and the clicks and invite links of these sessions."""
+        await self._file.submit(_forget_profiles, (telegram_id, session_ids))
+
+    async def prune_clicks(self, before: datetime, limit: int) -> int:
+        """Erase clicks and invite links that are older."""
+        return cast("int", await self._file.submit(_prune_clicks, (to_ms(before), limit)))
+
+
+def _add_clicks(
+    connection: sqlite3.Connection,
     clicks: Sequence[tuple[str, Click]],
 ) -> list[bool]:
     session_ids = [session_id for session_id, _ in clicks]
-    known = await existing(connection, "click", "session_id", session_ids)
+    known = existing(connection, "click", "session_id", session_ids)
     added = []
     rows = []
     for session_id, click in clicks:
@@ -46,15 +64,15 @@ async def _add_clicks(
         if session_id not in known:
             known.add(session_id)
             rows.append((session_id, to_ms(click.at), json.dumps(click.to_dict())))
-    await connection.executemany("INSERT INTO click VALUES (?, ?, ?)", rows)
+    connection.executemany("INSERT INTO click VALUES (?, ?, ?)", rows)
     return added
 
 
-async def _add_traits(
-    connection: aiosqlite.Connection,
+def _add_traits(
+    connection: sqlite3.Connection,
     users: Sequence[tuple[int, Traits]],
 ) -> list[None]:
-    await connection.executemany(
+    connection.executemany(
         "INSERT OR REPLACE INTO trait (telegram_id, platform, field, value) VALUES (?, ?, ?, ?)",
         [
             (telegram_id, platform, field, value)
@@ -66,32 +84,64 @@ async def _add_traits(
     return [None] * len(users)
 
 
-async def _profiles(
-    connection: aiosqlite.Connection,
+def _profiles(
+    connection: sqlite3.Connection,
     asked: Sequence[tuple[int, str | None]],
 ) -> list[Profile]:
-    """Answer many callers with one statement each: a statement is a trip to SQLite's thread."""
-    clicks = await _bodies(connection, {session_id for _, session_id in asked if session_id})
-    traits = await _traits(connection, {telegram_id for telegram_id, _ in asked})
+    """Answer many callers with few statements."""
+    clicks = _bodies(connection, {session_id for _, session_id in asked if session_id})
+    traits = _traits(connection, {telegram_id for telegram_id, _ in asked})
     return [
         Profile(clicks.get(session_id or ""), traits.get(telegram_id, {}))
         for telegram_id, session_id in asked
     ]
 
 
-async def _bodies(connection: aiosqlite.Connection, session_ids: set[str]) -> dict[str, Click]:
+def _bodies(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:
     query = "SELECT session_id, body FROM click WHERE session_id IN ({marks})"
-    rows = await fetched(connection, query, list(session_ids))
+    rows = fetched(connection, query, list(session_ids))
     return {session_id: Click.from_dict(json.loads(body)) for session_id, body in rows}
 
 
-async def _traits(
-    connection: aiosqlite.Connection,
+def _traits(
+    connection: sqlite3.Connection,
     telegram_ids: set[int],
 ) -> dict[int, dict[str, dict[str, str]]]:
     query = "SELECT telegram_id, platform, field, value FROM trait WHERE telegram_id IN ({marks})"
     traits: dict[int, dict[str, dict[str, str]]] = {}
-    rows = await fetched(connection, query, list(telegram_ids))
+    rows = fetched(connection, query, list(telegram_ids))
     for telegram_id, platform, field, value in rows:
         traits.setdefault(telegram_id, {}).setdefault(platform, {})[field] = value
     return traits
+
+
+def _add_invites(
+    connection: sqlite3.Connection,
+    invites: Sequence[tuple[str, str, int]],
+) -> list[None]:
+    connection.executemany("INSERT OR REPLACE INTO invite VALUES (?, ?, ?)", invites)
+    return [None] * len(invites)
+
+
+def _forget_profiles(
+    connection: sqlite3.Connection,
+    users: Sequence[tuple[int, Collection[str]]],
+) -> list[None]:
+    forgotten = [(session_id,) for _, session_ids in users for session_id in session_ids]
+    connection.executemany("DELETE FROM trait WHERE telegram_id = ?", [user[:1] for user in users])
+    connection.executemany("DELETE FROM click WHERE session_id = ?", forgotten)
+    connection.executemany("DELETE FROM invite WHERE session_id = ?", forgotten)
+    return [None] * len(users)
+
+
+def _prune_clicks(
+    connection: sqlite3.Connection,
+    limits: Sequence[tuple[int, int]],
+) -> list[int]:
+    deletes = [
+        f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE at_ms < ? LIMIT ?)"
+        for table, key in (("click", "session_id"), ("invite", "link"))
+    ]
+    return [
+        sum(connection.execute(delete, limit).rowcount for delete in deletes) for limit in limits
+    ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import aiosqlite
 
 from gp_aiogram.errors import StoreMismatch
+from gp_aiogram.stores.keys import key_digest, new_salt
 
 #: Marks a file as ours (``PRAGMA application_id``): "GPA1".
 APPLICATION_ID = 0x47504131
@@ -68,6 +69,29 @@ MIGRATIONS: tuple[str, ...] = (
         at_ms INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE store (
+        salt   BLOB NOT NULL,
+        erased INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO store (salt) VALUES (new_salt());
+
+    CREATE TABLE seen (
+        digest BLOB PRIMARY KEY,
+        at_ms  INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO seen SELECT key_digest(salt, key), at_ms FROM once, store;
+    DROP TABLE once;
+
+    ALTER TABLE event ADD COLUMN order_digest BLOB;
+    CREATE INDEX event_of_order ON event (order_digest) WHERE order_digest IS NOT NULL;
+
+    CREATE TABLE invite (
+        link       TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        at_ms      INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 
@@ -92,6 +116,8 @@ async def migrate(
         raise StoreMismatch(msg)
     if version == len(migrations):
         return
+    await connection.create_function("new_salt", 0, new_salt)
+    await connection.create_function("key_digest", 2, key_digest)
     steps = "".join(migrations[version:])
     await connection.executescript(
         f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID};"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
-import aiosqlite
-
-from gp_aiogram.attribution import Session
+from gp_aiogram.attribution import SOURCES, Session, Source
 from gp_aiogram.clock import from_ms, to_ms
 from gp_aiogram.stores.base import SessionStore
+from gp_aiogram.stores.group_commit import BulkOperation
 from gp_aiogram.stores.sqlite_file import MAX_PARAMETERS, SQLiteFile
 
 
@@ -40,6 +40,7 @@ class SQLiteSessions(SessionStore):
         first: bool = False,
         since: datetime | None = None,
         until: datetime | None = None,
+        preferred: Collection[Source] = (),
     ) -> Session | None:
         """Return the last (or first) touch of a user."""
         lookup = _Lookup(
@@ -48,15 +49,23 @@ class SQLiteSessions(SessionStore):
             since_ms=-(2**62) if since is None else to_ms(since),
             until_ms=2**62 if until is None else to_ms(until),
         )
-        operation = _find_first_sessions if first else _find_last_sessions
+        operation = _finder("ASC" if first else "DESC", frozenset(preferred))
         return cast("Session | None", await self._file.submit(operation, lookup))
 
+    async def forget_sessions(self, telegram_id: int) -> set[str]:
+        """Erase every touch of a user."""
+        return cast("set[str]", await self._file.submit(_forget_sessions, telegram_id))
 
-async def _add_sessions(
-    connection: aiosqlite.Connection,
+    async def prune_sessions(self, before: datetime, limit: int) -> int:
+        """Erase touches that are older."""
+        return cast("int", await self._file.submit(_prune_sessions, (to_ms(before), limit)))
+
+
+def _add_sessions(
+    connection: sqlite3.Connection,
     sessions: Sequence[Session],
 ) -> list[None]:
-    await connection.executemany(
+    connection.executemany(
         """
         INSERT OR IGNORE INTO session
         (bot_id, telegram_id, session_id, source, at_ms, payload) VALUES (?, ?, ?, ?, ?, ?)
@@ -69,12 +78,21 @@ async def _add_sessions(
     return [None] * len(sessions)
 
 
-async def _find_sessions(
-    direction: str,
-    connection: aiosqlite.Connection,
+@lru_cache
+def _finder(direction: str, preferred: frozenset[Source]) -> BulkOperation:
+    """Return one object for each way to search, so that its callers share a statement."""
+    sources = ", ".join(f"'{source}'" for source in sorted(SOURCES & preferred))
+    return partial(
+        _find_sessions, f"source IN ({sources}) DESC, at_ms {direction}, rowid {direction}"
+    )
+
+
+def _find_sessions(
+    order: str,
+    connection: sqlite3.Connection,
     lookups: Sequence[_Lookup],
 ) -> list[Session | None]:
-    """Answer many callers with one statement: each one costs a trip to SQLite's thread."""
+    """Answer many callers with one statement."""
     found: list[Session | None] = [None] * len(lookups)
     per_statement = MAX_PARAMETERS // (1 + len(_Lookup._fields))
     for start in range(0, len(lookups), per_statement):
@@ -89,16 +107,35 @@ async def _find_sessions(
                 SELECT rowid FROM session
                 WHERE telegram_id = user AND at_ms BETWEEN since AND until
                 AND (bot IS NULL OR bot_id = bot)
-                ORDER BY at_ms {direction}, rowid {direction} LIMIT 1
+                ORDER BY {order} LIMIT 1
             )
         """
-        for number, *touch in await connection.execute_fetchall(query, [*chain(*rows)]):
+        for number, *touch in connection.execute(query, [*chain(*rows)]):
             found[number] = _session(touch)
     return found
 
 
-_find_first_sessions = partial(_find_sessions, "ASC")
-_find_last_sessions = partial(_find_sessions, "DESC")
+def _forget_sessions(
+    connection: sqlite3.Connection,
+    telegram_ids: Sequence[int],
+) -> list[set[str]]:
+    forgotten = []
+    for telegram_id in telegram_ids:
+        query = "SELECT DISTINCT session_id FROM session WHERE telegram_id = ?"
+        forgotten.append({row[0] for row in connection.execute(query, (telegram_id,))})
+        connection.execute("DELETE FROM session WHERE telegram_id = ?", (telegram_id,))
+    return forgotten
+
+
+def _prune_sessions(
+    connection: sqlite3.Connection,
+    limits: Sequence[tuple[int, int]],
+) -> list[int]:
+    delete = """
+        DELETE FROM session
+        WHERE rowid IN (SELECT rowid FROM session WHERE at_ms < ? LIMIT ?)
+    """
+    return [connection.execute(delete, limit).rowcount for limit in limits]
 
 
 def _session(row: Sequence[Any]) -> Session:

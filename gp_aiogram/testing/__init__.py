@@ -19,6 +19,7 @@ import pytest
 pytest.register_assert_rewrite(
     "gp_aiogram.testing.accept_contract",
     "gp_aiogram.testing.claim_contract",
+    "gp_aiogram.testing.erasure_contract",
     "gp_aiogram.testing.profile_store_contract",
     "gp_aiogram.testing.session_store_contract",
     "gp_aiogram.testing.settle_contract",

@@ -52,10 +52,10 @@ class AcceptContract(Contract):
         assert await store.counts() == {"a": {"pending": 1}}
 
     async def test_an_event_for_nobody_is_known_all_the_same(self, store: Outbox) -> None:
-        assert await store.accept(sample(), [], once="k")
+        assert await store.accept(sample(), [], once=["k"])
         assert await store.deliveries("e1") == []
         assert not await store.accept(sample(), ["a"])
-        assert not await store.accept(sample("e2"), ["a"], once="k")
+        assert not await store.accept(sample("e2"), ["a"], once=["k"])
 
     @pytest.mark.parametrize("event", HARD_EVENTS.values(), ids=HARD_EVENTS)
     async def test_every_field_of_an_event_comes_back(self, store: Outbox, event: Event) -> None:
@@ -75,50 +75,50 @@ class AcceptContract(Contract):
         assert only.destination == "a"
 
     async def test_a_once_key_lets_one_event_through(self, store: Outbox) -> None:
-        assert await store.accept(sample("e1"), ["a"], once="FTD:42")
-        assert not await store.accept(sample("e2"), ["a"], once="FTD:42")
-        assert await store.accept(sample("e3"), ["a"], once="FTD:43")
+        assert await store.accept(sample("e1"), ["a"], once=["FTD:42"])
+        assert not await store.accept(sample("e2"), ["a"], once=["FTD:42"])
+        assert await store.accept(sample("e3"), ["a"], once=["FTD:43"])
         assert await store.accept(sample("e4"), ["a"])
         assert await store.deliveries("e2") == []
         assert await store.counts() == {"a": {"pending": 3}}
 
     async def test_event_ids_and_once_keys_do_not_meet(self, store: Outbox) -> None:
-        assert await store.accept(sample("x"), ["a"], once="y")
-        assert await store.accept(sample("y"), ["a"], once="x")
+        assert await store.accept(sample("x"), ["a"], once=["y"])
+        assert await store.accept(sample("y"), ["a"], once=["x"])
 
     @pytest.mark.parametrize("twin", ["Key", "key ", " key", "kéy", "ke\u0301y", "key\n"])
     async def test_keys_are_the_same_only_to_the_letter(self, store: Outbox, twin: str) -> None:
-        assert await store.accept(sample("key"), ["a"], once="key")
-        assert await store.accept(sample(twin), ["a"], once=twin)
-        assert not await store.accept(sample("e1"), ["a"], once=twin)
+        assert await store.accept(sample("key"), ["a"], once=["key"])
+        assert await store.accept(sample(twin), ["a"], once=[twin])
+        assert not await store.accept(sample("e1"), ["a"], once=[twin])
 
     async def test_a_refused_event_leaves_nothing_behind(self, store: Outbox) -> None:
-        assert await store.accept(sample("e1"), ["a"], once="k1")
-        assert not await store.accept(sample("e2"), ["a"], once="k1")
-        assert await store.accept(sample("e2"), ["a"], once="k2")
-        assert not await store.accept(sample("e2"), ["a"], once="k3")
-        assert await store.accept(sample("e3"), ["a"], once="k3")
+        assert await store.accept(sample("e1"), ["a"], once=["k1"])
+        assert not await store.accept(sample("e2"), ["a"], once=["k1"])
+        assert await store.accept(sample("e2"), ["a"], once=["k2"])
+        assert not await store.accept(sample("e2"), ["a"], once=["k3"])
+        assert await store.accept(sample("e3"), ["a"], once=["k3"])
 
     async def test_an_event_is_kept_whole_or_not_at_all(self, store: Outbox) -> None:
         kept = False
         with suppress(Exception):
             unusable = sample("bad", user_data={"not JSON": object()})
-            kept = await store.accept(unusable, ["a", "b"], once="k")
+            kept = await store.accept(unusable, ["a", "b"], once=["k"])
         found = [delivery.destination for delivery in await store.deliveries("bad")]
         assert found == (["a", "b"] if kept else [])
-        assert await store.accept(sample("e2"), [], once="k") is not kept
+        assert await store.accept(sample("e2"), [], once=["k"]) is not kept
 
     async def test_ids_and_keys_are_remembered_for_ever(self, store: Outbox, clock: Any) -> None:
-        assert await store.accept(sample(), ["a"], once="k")
+        assert await store.accept(sample(), ["a"], once=["k"])
         await store.settle([Settlement(await claim_one(store), "delivered")])
         await self.advance(clock, 3 * YEAR)
         assert not await store.accept(sample(), ["a"])
-        assert not await store.accept(sample("e2"), ["a"], once="k")
+        assert not await store.accept(sample("e2"), ["a"], once=["k"])
 
     async def test_one_of_many_at_once_gets_a_once_key(self, store: Outbox) -> None:
         events = [sample(f"e{n}") for n in range(CALLERS)]
         accepted = await asyncio.gather(
-            *(store.accept(event, ["a", "b"], once="k") for event in events),
+            *(store.accept(event, ["a", "b"], once=["k"]) for event in events),
         )
         assert accepted.count(True) == 1
         winner = events[accepted.index(True)]
@@ -127,7 +127,7 @@ class AcceptContract(Contract):
 
     async def test_one_of_many_at_once_gets_an_event_id(self, store: Outbox) -> None:
         accepted = await asyncio.gather(
-            *(store.accept(sample("e1"), ["a"], once=f"k{n}") for n in range(CALLERS)),
+            *(store.accept(sample("e1"), ["a"], once=[f"k{n}"]) for n in range(CALLERS)),
         )
         assert accepted.count(True) == 1
         assert await store.counts() == {"a": {"pending": 1}}
@@ -160,10 +160,10 @@ class AcceptContract(Contract):
 
     async def test_events_outlive_closing(self, store: Outbox) -> None:
         await store.open()
-        assert await store.accept(sample("e1", bot_id=BOT), ["a"], once="k")
+        assert await store.accept(sample("e1", bot_id=BOT), ["a"], once=["k"])
         await store.close()
         await store.close()
-        assert not await store.accept(sample("e2"), ["a"], once="k")
+        assert not await store.accept(sample("e2"), ["a"], once=["k"])
         assert await store.accept(sample("e3"), ["a"])
         await store.open()
         assert not await store.accept(sample("e1"), ["a"])

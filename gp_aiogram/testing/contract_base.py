@@ -34,3 +34,7 @@ class Contract:
     async def jump(self, clock: Any, seconds: float) -> None:
         """Set the store's wall clock forth, or back when negative, while no time passes."""
         clock.jump(seconds)
+
+    def now(self, clock: Any) -> float:
+        """What the store's wall clock shows, seconds since the Unix epoch."""
+        return float(clock.time())

@@ -1,9 +1,12 @@
 """What every profile store must do."""
-# ruff: noqa: S101 - it is a test suite
+# ruff: noqa: PLR2004, S101 - it is a test suite
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from gp_aiogram.click import Click
 from gp_aiogram.stores.base import Profile, ProfileStore
@@ -88,3 +91,46 @@ class ProfileStoreContract(Contract):
         await store.add_traits(USER, {"meta": {"em": "a"}})
         await store.open()
         assert await store.profile(USER, "gp_a") == Profile(CLICK, {"meta": {"em": "a"}})
+
+    async def test_an_invite_link_stands_for_its_last_session(self, store: ProfileStore) -> None:
+        assert await store.invited("https://t.me/+a") is None
+        await store.add_invite("https://t.me/+a", "gp_a")
+        await store.add_invite("https://t.me/+A", "gp_b")
+        assert await store.invited("https://t.me/+a") == "gp_a"
+        await store.add_invite("https://t.me/+a", "gp_c")
+        assert await store.invited("https://t.me/+a") == "gp_c"
+        assert await store.invited("https://t.me/+A") == "gp_b"
+
+    async def test_what_is_forgotten_is_gone(self, store: ProfileStore) -> None:
+        for user, session_id in ((USER, "gp_a"), (OTHER_USER, "gp_b")):
+            await store.add_click(session_id, CLICK)
+            await store.add_invite(f"link of {session_id}", session_id)
+            await store.add_traits(user, {"meta": {"em": "a" * 64}})
+        await store.forget_profile(USER, {"gp_a"})
+        assert await store.profile(USER, "gp_a") == Profile()
+        assert await store.invited("link of gp_a") is None
+        assert await store.profile(OTHER_USER, "gp_b") == Profile(
+            CLICK, {"meta": {"em": "a" * 64}}
+        )
+        assert await store.invited("link of gp_b") == "gp_b"
+        await store.forget_profile(USER, set())
+
+    async def test_old_clicks_are_pruned(self, store: ProfileStore) -> None:
+        for number in range(5):
+            at = CLICK.at + timedelta(days=number)
+            await store.add_click(f"gp_{number}", replace(CLICK, at=at))
+        before = CLICK.at + timedelta(days=3)
+        assert await store.prune_clicks(before, 2) == 2
+        assert await store.prune_clicks(before, 9) == 1
+        assert await store.prune_clicks(before, 9) == 0
+        left = [n for n in range(5) if (await store.profile(USER, f"gp_{n}")).click is not None]
+        assert left == [3, 4]
+
+    async def test_old_invite_links_are_pruned(self, store: ProfileStore, clock: Any) -> None:
+        await store.add_invite("old", "gp_a")
+        await self.advance(clock, 60)
+        await store.add_invite("young", "gp_b")
+        now = datetime.fromtimestamp(self.now(clock), timezone.utc)
+        assert await store.prune_clicks(now - timedelta(seconds=30), 9) == 1
+        assert await store.invited("old") is None
+        assert await store.invited("young") == "gp_b"

@@ -1,11 +1,12 @@
 """What every session store must do."""
-# ruff: noqa: S101 - it is a test suite
+# ruff: noqa: PLR2004, S101 - it is a test suite
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ class SessionStoreContract(Contract):
         minute = timedelta(minutes=1)
         assert await store.find_session(USER, BOT, until=middle.at - minute) == early
         assert await store.find_session(USER, BOT, since=late.at + minute) is None
-        between = {"since": early.at + minute, "until": middle.at - minute}
+        between: dict[str, Any] = {"since": early.at + minute, "until": middle.at - minute}
         assert await store.find_session(USER, BOT, first=True, **between) is None
         elsewhere = middle.at.astimezone(timezone(timedelta(hours=5, minutes=30)))
         assert await store.find_session(USER, BOT, until=elsewhere) == middle
@@ -154,3 +155,36 @@ class SessionStoreContract(Contract):
         await store.add_session(touch("gp_b", NOON + HOUR))
         assert await store.find_session(USER, BOT, first=True) == touch("gp_a")
         assert await store.find_session(USER, BOT) == touch("gp_b", NOON + HOUR)
+
+    async def test_preferred_sources_go_first(self, store: SessionStore) -> None:
+        invited = touch("gp_invite", source="invite")
+        requested = touch("gp_request", NOON + HOUR, source="join_request")
+        started = touch("gp_start", NOON + 2 * HOUR)
+        for session in (invited, requested, started):
+            await store.add_session(session)
+        assert await store.find_session(USER, BOT) == started
+        both: tuple[Source, ...] = ("invite", "join_request")
+        assert await store.find_session(USER, BOT, preferred=both) == requested
+        assert await store.find_session(USER, BOT, preferred=both, first=True) == invited
+        assert await store.find_session(USER, BOT, preferred=["invite"]) == invited
+        late = NOON + 1.5 * HOUR
+        assert await store.find_session(USER, BOT, preferred=both, since=late) == started
+        assert await store.find_session(USER, BOT, preferred=["start"]) == started
+        assert await store.find_session(USER, BOT, preferred=["startgroup"]) == started
+
+    async def test_a_forgotten_user_has_no_touches(self, store: SessionStore) -> None:
+        for session in (touch("gp_a"), touch("gp_b", NOON + HOUR), touch("gp_c", user=OTHER_USER)):
+            await store.add_session(session)
+        assert await store.forget_sessions(USER) == {"gp_a", "gp_b"}
+        assert await store.forget_sessions(USER) == set()
+        assert await store.find_session(USER, None) is None
+        assert await store.find_session(OTHER_USER, None) is not None
+
+    async def test_old_touches_are_pruned(self, store: SessionStore) -> None:
+        for number in range(5):
+            await store.add_session(touch(f"gp_{number}", NOON + number * HOUR))
+        before = NOON + 3 * HOUR
+        assert await store.prune_sessions(before, 2) == 2
+        assert await store.prune_sessions(before, 9) == 1
+        assert await store.prune_sessions(before, 9) == 0
+        assert await store.find_session(USER, BOT, first=True) == touch("gp_3", before)

@@ -1,0 +1,67 @@
+"""Clicks, traits and invite links in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from gp_aiogram.click import Click
+from gp_aiogram.clock import Clock
+from gp_aiogram.event import Traits
+from gp_aiogram.stores.base import Profile, ProfileStore
+
+
+class MemoryProfiles(ProfileStore):
+    """The part of :class:`~gp_aiogram.MemoryStore` that knows clicks, traits and invite links."""
+
+    clock: Clock
+    _clicks: dict[str, Click]
+    _traits: dict[int, dict[str, Mapping[str, str]]]
+    _invites: dict[str, tuple[str, float]]
+
+    async def add_click(self, session_id: str, click: Click) -> bool:
+        """Keep what a landing page saw."""
+        if session_id in self._clicks:
+            return False
+        self._clicks[session_id] = click
+        return True
+
+    async def add_traits(self, telegram_id: int, traits: Traits) -> None:
+        """Keep traits of a user."""
+        known = self._traits.setdefault(telegram_id, {})
+        for platform, fields in traits.items():
+            if fields:
+                known[platform] = {**known.get(platform, {}), **fields}
+
+    async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
+        """Return everything known of a user, and the click of his session."""
+        click = None if session_id is None else self._clicks.get(session_id)
+        traits = self._traits.get(telegram_id, {})
+        return Profile(click, {platform: dict(fields) for platform, fields in traits.items()})
+
+    async def add_invite(self, link: str, session_id: str) -> None:
+        """Keep which session an invite link stands for."""
+        self._invites[link] = session_id, self.clock.time()
+
+    async def invited(self, link: str) -> str | None:
+        """Return the session that an invite link stands for."""
+        return self._invites[link][0] if link in self._invites else None
+
+    async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
+        """Erase the traits of a user, and the clicks and invite links of these sessions."""
+        self._traits.pop(telegram_id, None)
+        for session_id in session_ids:
+            self._clicks.pop(session_id, None)
+        for link, (session_id, _) in list(self._invites.items()):
+            if session_id in session_ids:
+                del self._invites[link]
+
+    async def prune_clicks(self, before: datetime, limit: int) -> int:
+        """Erase clicks and invite links that are older."""
+        clicks = [session_id for session_id, click in self._clicks.items() if click.at < before]
+        links = [link for link, (_, at) in self._invites.items() if at < before.timestamp()]
+        for session_id in clicks[:limit]:
+            del self._clicks[session_id]
+        for link in links[:limit]:
+            del self._invites[link]
+        return len(clicks[:limit]) + len(links[:limit])

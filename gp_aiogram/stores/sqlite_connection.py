@@ -1,0 +1,51 @@
+"""A SQLite connection in a thread of its own, which takes whole functions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+Result = TypeVar("Result")
+
+#: Seconds for a thread that has nothing left to do.
+_THREAD_ENDING = 1.0
+
+#: Rows that aiosqlite fetches at a time when it iterates, as ``aiosqlite.connect`` has it.
+_CHUNK = 64
+
+
+class Connection(aiosqlite.Connection):
+    """A connection of aiosqlite that also does many statements in one trip to its thread."""
+
+    async def call(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Have a function called in the connection's thread; its result.
+
+        Not named ``run``: before aiosqlite 0.22 a connection is a ``Thread``.
+
+        :raises Exception: what it raised.
+        """
+        execute: Callable[..., Awaitable[Result]] = self._execute
+        return await execute(work, self._conn)
+
+
+async def connected(path: Path) -> Connection:
+    """Open a file.
+
+    :raises sqlite3.Error: when it cannot be opened.
+    """
+    connection = Connection(lambda: sqlite3.connect(path), _CHUNK)
+    # Before aiosqlite 0.22 the connection was itself the thread.
+    thread: Any = getattr(connection, "_thread", connection)
+    # Let the process exit although nobody closed the store; what was accepted is on disk.
+    thread.daemon = True
+    try:
+        await connection
+    except BaseException:
+        # aiosqlite ends the thread without waiting, which may then meet a closed event loop.
+        thread.join(_THREAD_ENDING)
+        raise
+    return connection

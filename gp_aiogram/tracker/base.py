@@ -1,0 +1,44 @@
+"""What the parts of a tracker share: the store, the courier, and what is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gp_aiogram.attribution import Attribution
+from gp_aiogram.courier import Courier
+from gp_aiogram.enrichment import Enrichment
+from gp_aiogram.money import Stars
+from gp_aiogram.retention import Retention
+from gp_aiogram.review import BeforeSend
+from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore
+
+
+class TrackerBase:
+    """Set up by :class:`~gp_aiogram.Tracker`; its parts add what callers may do."""
+
+    attribution: Attribution
+    counts: Counter[str]
+    stars: Stars | None
+    retention: Retention
+    _before_send: BeforeSend | None
+    _courier: Courier
+    _enrichment: Enrichment
+    _outbox: Outbox
+    _profiles: ProfileStore
+    _sessions: SessionStore
+
+    @property
+    def bots(self) -> dict[int, str | None]:
+        """Bots whose updates came through here, with their usernames as far as known."""
+        return self._enrichment.bots
+
+    async def _opted_out(self, telegram_id: int) -> bool:
+        if not await self._outbox.known_keys([opt_out_key(telegram_id)]):
+            return False
+        self.counts["opted_out"] += 1
+        return True
+
+
+def opt_out_key(telegram_id: int) -> str:
+    """Return the once-key of a user who wants nothing to be recorded."""
+    return f"opted out:{telegram_id}"

@@ -1,0 +1,181 @@
+"""The part of a tracker that tells first deposits from later ones, and takes payments back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from gp_aiogram.errors import EventError, shown
+from gp_aiogram.event import (
+    FIRST_DEPOSIT,
+    LATER_DEPOSIT,
+    REFUND,
+    Event,
+    checked_telegram_id,
+)
+from gp_aiogram.stores.base import Delivery
+from gp_aiogram.tracker.events import Events, order_of, user_key
+
+logger = logging.getLogger("gp_aiogram")
+
+_REFUNDED = "refunded before it was sent"
+
+
+class Deposits(Events):
+    """Records deposits as FTD or DEP, and refunds."""
+
+    async def deposit(
+        self,
+        *,
+        telegram_id: int,
+        value: object,
+        bot_id: int | None = None,
+        currency: str | None = None,
+        user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        once: str | int | None = None,
+        to: str | Collection[str] | None = None,
+        ftd_within: timedelta | None = None,
+        ftd_needs_session: bool = False,
+        renewal: bool = False,
+    ) -> Event | None:
+        """Record a deposit: ``FTD`` when it is the user's first (with this bot), else ``DEP``.
+
+        The store decides it, so of any number of deposits at the same time one is the first. The
+        other arguments are those of :meth:`track`.
+
+        :param once: an order's id; reported again, a deposit stays what it was.
+        :param ftd_within: the first deposit is an FTD only so long after the touch that counts.
+        :param ftd_needs_session: the first deposit is an FTD only of a user with a session.
+        :param renewal: it was made by no decision of the user, so it is never an FTD.
+        :raises EventError: when no event can be built from this; nothing was recorded.
+        :raises StoreError: when the store failed; nothing was recorded.
+        """
+        named = self._named(to)
+        order = order_of(once)
+        if once == "user":
+            msg = "once='user' would let one deposit through: give the order's id, or nothing"
+            raise EventError(msg)
+        deposit = await self._completed(
+            LATER_DEPOSIT,
+            telegram_id=telegram_id,
+            bot_id=bot_id,
+            session_id=session_id,
+            event_time=event_time,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            event_id=event_id,
+        )
+        if await self._opted_out(telegram_id):
+            return None
+        keys = [] if order is None else [f"key:deposit:{order}"]
+        first = user_key(deposit, FIRST_DEPOSIT)
+        if not await self._outbox.known_keys([first, _any_bots_key(telegram_id)]):
+            is_ftd = not renewal and await self._may_be_ftd(
+                deposit,
+                ftd_within,
+                needs_session=ftd_needs_session,
+            )
+            name = FIRST_DEPOSIT if is_ftd else LATER_DEPOSIT
+            kept = await self._reviewed(replace(deposit, name=name))
+            if kept is None or await self._accepted(kept, named, [*keys, first], order):
+                return kept
+        # Not the first, or another one was faster.
+        return await self._keep(deposit, named, keys, order)
+
+    async def mark_deposited(
+        self,
+        telegram_ids: Iterable[int],
+        *,
+        bot_id: int | None = None,
+    ) -> int:
+        """Make known who has deposited before gp_aiogram was there: no FTD will come of them.
+
+        :param bot_id: None means with any bot.
+        :return: how many were not known yet.
+        :raises EventError: when one of them is no user; nothing was kept.
+        :raises StoreError: when the store failed.
+        """
+        ids = {checked_telegram_id(telegram_id) for telegram_id in telegram_ids}
+        keys = [f"user:{bot_id or 0}:{telegram_id}:{FIRST_DEPOSIT}" for telegram_id in sorted(ids)]
+        return await self._outbox.add_keys(keys)
+
+    async def refund(
+        self,
+        once: str | int,
+        *,
+        telegram_id: int,
+        bot_id: int | None = None,
+        value: object = None,
+        currency: str | None = None,
+        user_data: Mapping[str, Any] | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        to: str | Collection[str] | None = None,
+    ) -> Event | None:
+        """Take back what was recorded under an order's id.
+
+        What still waits for delivery is not sent. Destinations that know refunds and may have got
+        the payment get a ``Refund``; of the others the log tells that it stays counted there.
+
+        :param once: the order's id that the payment was recorded with.
+        :param value: what was given back, if known.
+        :return: the ``Refund``; None when nothing is recorded, as with :meth:`track`.
+        :raises EventError: when no event can be built from this.
+        :raises StoreError: when the store failed; report the refund again.
+        """
+        order = order_of(once)
+        if order is None:
+            msg = f"refund() needs the order's id that the payment had, not {shown(once)}"
+            raise EventError(msg)
+        named = self._named(to)
+        refund = await self._completed(
+            REFUND,
+            telegram_id=telegram_id,
+            bot_id=bot_id,
+            session_id=None,
+            event_time=event_time,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            event_id=event_id,
+        )
+        untold, told = _sorted_out(await self._outbox.cancel(order, _REFUNDED))
+        if await self._opted_out(telegram_id):
+            return None
+        wanting = self._all_that_want(refund) if named is None else named
+        for name in sorted(told - {*wanting}):
+            self.counts["unrefunded"] += 1
+            logger.warning("%s knows no refunds: order %s stays counted there", name, order)
+        getting = [name for name in wanting if name not in untold]
+        return await self._keep(refund, getting, [f"key:{REFUND}:{order}"])
+
+    async def _may_be_ftd(
+        self,
+        deposit: Event,
+        within: timedelta | None,
+        *,
+        needs_session: bool,
+    ) -> bool:
+        if within is None:
+            return deposit.session_id is not None or not needs_session
+        session = await self._enrichment.session(
+            deposit.telegram_id, deposit.bot_id, deposit.event_time
+        )
+        return session is not None and deposit.event_time - session.at <= within
+
+
+def _any_bots_key(telegram_id: int) -> str:
+    return f"user:0:{telegram_id}:{FIRST_DEPOSIT}"
+
+
+def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:
+    """Return the destinations that never got the order, and those that did or may have."""
+    told = {one.destination for one in deliveries if one.state in ("delivered", "pending")}
+    return {one.destination for one in deliveries} - told, told

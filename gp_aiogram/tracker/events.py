@@ -1,0 +1,200 @@
+"""The part of a tracker that records events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from gp_aiogram.errors import EventError, shown
+from gp_aiogram.event import Event, is_text, new_event
+from gp_aiogram.money import is_stars
+from gp_aiogram.review import reviewed
+from gp_aiogram.tracker.base import TrackerBase
+
+logger = logging.getLogger("gp_aiogram")
+
+#: Where an event whose value was in Telegram Stars keeps how many there were.
+STARS_KEY = "telegram_stars"
+
+
+class Events(TrackerBase):
+    """Checks events, completes them and keeps them until they are delivered."""
+
+    _warned = False
+
+    async def track(
+        self,
+        name: str,
+        *,
+        telegram_id: int,
+        bot_id: int | None = None,
+        value: object = None,
+        currency: str | None = None,
+        user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        once: str | int | None = None,
+        to: str | Collection[str] | None = None,
+    ) -> Event | None:
+        """Record an event; returns when it is in the store and will be delivered.
+
+        :param name: ``FTD``, ``DEP``, ``REG``, ``Subscribe``, ``JoinRequest``, ``Purchase``,
+            ``INSTALL``, ``TRIAL``, or any name of your own.
+        :param bot_id: None means whichever bot of this store knows the user.
+        :param value: units of the currency, not minor units; FTD, DEP and Purchase need one.
+        :param currency: ISO 4217 code, or ``XTR`` for Telegram Stars, which are converted; USD
+            when a value comes without one.
+        :param user_data: JSON values. An e-mail address or phone number in it never gets into the
+            store: under a key such as ``email`` or ``phone`` it becomes a hashed trait of the
+            event, anywhere else it is left out.
+        :param session_id: None means the session that counts by the attribution policy.
+        :param event_id: a second event with the same id is not recorded; drawn when None.
+        :param event_time: with time zone; now when None.
+        :param once: ``"user"`` lets one event of this name through per user (and bot); any other
+            text or number lets one event of this name through for it, e.g. an order's id.
+        :param to: names of destinations; None means all that want such an event.
+        :return: None when nothing is recorded: ``once`` or ``event_id`` says that it was before,
+            the user opted out, or ``before_send`` dropped it.
+        :raises EventError: when no event can be built from this; nothing was recorded.
+        :raises StoreError: when the store failed; nothing was recorded.
+        """
+        named = self._named(to)
+        event = await self._completed(
+            name,
+            telegram_id=telegram_id,
+            bot_id=bot_id,
+            session_id=session_id,
+            event_time=event_time,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            event_id=event_id,
+        )
+        order = order_of(once)
+        key = user_key(event, name) if once == "user" else f"key:{name}:{order}"
+        if await self._opted_out(telegram_id):
+            return None
+        return await self._keep(event, named, [] if once is None else [key], order)
+
+    async def _completed(
+        self,
+        name: str,
+        *,
+        telegram_id: int,
+        bot_id: int | None,
+        session_id: str | None,
+        event_time: datetime | None,
+        **facts: Any,
+    ) -> Event:
+        """Build an event, and complete it with what is known of its user.
+
+        :param facts: of :func:`~gp_aiogram.event.new_event`.
+        """
+        event = new_event(
+            name,
+            telegram_id=telegram_id,
+            session_id=session_id,
+            event_time=event_time or self._enrichment.now(),
+            **self._without_stars(facts),
+        )
+        event = await self._enrichment.complete(
+            event,
+            bot_id=bot_id,
+            session_id=session_id,
+            event_time=event_time,
+        )
+        if session_id is not None:
+            await self._enrichment.remember(event)
+        return event
+
+    def _without_stars(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Turn Telegram Stars into money; how many there were stays in ``user_data``."""
+        if self.stars is None or not is_stars(facts["currency"]) or facts["value"] is None:
+            return facts
+        worth = self.stars.worth(facts["value"])
+        user_data = {STARS_KEY: str(facts["value"]), **(facts["user_data"] or {})}
+        return {
+            **facts,
+            "value": worth,
+            "currency": self.stars.currency,
+            "user_data": user_data,
+        }
+
+    async def _keep(
+        self,
+        event: Event,
+        named: list[str] | None,
+        once: Collection[str],
+        order: str | None = None,
+    ) -> Event | None:
+        """Have an event reviewed and stored; None when it was recorded before, or is dropped.
+
+        :param named: destinations; None means all that want it.
+        """
+        kept = await self._reviewed(event)
+        if kept is None or await self._accepted(kept, named, once, order):
+            return kept
+        self.counts["duplicates"] += 1
+        return None
+
+    async def _reviewed(self, event: Event) -> Event | None:
+        kept = await reviewed(event, self._before_send)
+        if kept is None:
+            self.counts["dropped"] += 1
+        return kept
+
+    async def _accepted(
+        self,
+        event: Event,
+        named: list[str] | None,
+        once: Collection[str],
+        order: str | None,
+    ) -> bool:
+        destinations = self._all_that_want(event) if named is None else named
+        accepted = await self._outbox.accept(event, destinations, once=once, order=order)
+        if accepted:
+            self.counts["tracked"] += 1
+            self._deliver_soon(destinations)
+        return accepted
+
+    def _named(self, to: str | Collection[str] | None) -> list[str] | None:
+        if to is None:
+            return None
+        known = self._courier.lanes
+        named = [to] if isinstance(to, str) else list(to)
+        if unknown := [name for name in named if name not in known]:
+            msg = f"to= names no destination: {shown(unknown[0])}; there are {', '.join(known)}"
+            raise EventError(msg)
+        return named
+
+    def _all_that_want(self, event: Event) -> list[str]:
+        lanes = self._courier.lanes.items()
+        return [name for name, lane in lanes if lane.destination.wants(event)]
+
+    def _deliver_soon(self, destinations: Collection[str]) -> None:
+        if self._courier.running:
+            self._courier.wake(destinations)
+        elif not self._warned:
+            self._warned = True
+            logger.warning("events are stored but wait: start the tracker to have them delivered")
+
+
+def user_key(event: Event, name: str) -> str:
+    """Return the once-key that lets one event of a name through for a user of a bot."""
+    return f"user:{event.bot_id or 0}:{event.telegram_id}:{name}"
+
+
+def order_of(once: object) -> str | None:
+    """Return what ``once=`` names an order by; None when it names none.
+
+    :raises EventError: when it is neither ``"user"`` nor a key.
+    """
+    if once is None or once == "user":
+        return None
+    if isinstance(once, bool) or not (isinstance(once, int) or is_text(once)) or once == "":
+        msg = f"once must be 'user' or a key such as an order's id, not {shown(once)}"
+        raise EventError(msg)
+    return str(once)

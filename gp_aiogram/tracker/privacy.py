@@ -1,0 +1,53 @@
+"""The part of a tracker that respects what users want to be known of them."""
+
+from __future__ import annotations
+
+from gp_aiogram.event import checked_telegram_id
+from gp_aiogram.tracker.base import TrackerBase, opt_out_key
+
+_OPTED_OUT = "the user opted out before it was sent"
+
+
+class Privacy(TrackerBase):
+    """Stops recording a user, and forgets him."""
+
+    async def opt_out(self, telegram_id: int) -> None:
+        """Record nothing more of a user, whatever bot he talks to, until he opts in again.
+
+        What waits for delivery is not sent. What is stored stays: see :meth:`forget`.
+
+        :raises StoreError: when the store failed.
+        """
+        checked_telegram_id(telegram_id)
+        await self._outbox.add_keys([opt_out_key(telegram_id)])
+        await self._outbox.cancel_user(telegram_id, _OPTED_OUT)
+
+    async def opt_in(self, telegram_id: int) -> None:
+        """Record a user again; harmless when he never opted out.
+
+        :raises StoreError: when the store failed.
+        """
+        await self._outbox.drop_keys([opt_out_key(checked_telegram_id(telegram_id))])
+
+    async def forget(self, telegram_id: int) -> None:
+        """Erase a user's sessions, clicks, traits and events, delivered or not.
+
+        Once-keys stay, and the wish of a user who opted out, as digests that name nobody: a first
+        deposit counts once all the same. What destinations have got is theirs to erase.
+
+        :raises StoreError: when the store failed; forget again.
+        """
+        checked_telegram_id(telegram_id)
+        await self._outbox.forget_events(telegram_id)
+        session_ids = await self._sessions.forget_sessions(telegram_id)
+        await self._profiles.forget_profile(telegram_id, session_ids)
+
+    async def prune(self) -> int:
+        """Erase what :attr:`retention` keeps no longer, and return how many rows were.
+
+        A started tracker does so every hour.
+
+        :raises StoreError: when the store failed.
+        """
+        now = self._enrichment.now()
+        return await self.retention.prune(self._sessions, self._profiles, self._outbox, now)

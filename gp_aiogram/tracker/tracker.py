@@ -1,0 +1,196 @@
+"""The object that a bot owns: it records sessions and events, and has them delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Collection, Coroutine, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from gp_aiogram import rules
+from gp_aiogram.attribution import Attribution
+from gp_aiogram.courier import Courier
+from gp_aiogram.destinations.base import Destination
+from gp_aiogram.enrichment import Enrichment
+from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.event import AUTO_NAMES
+from gp_aiogram.money import Stars
+from gp_aiogram.retention import Retention, keep_pruning
+from gp_aiogram.review import BeforeSend
+from gp_aiogram.settings import Settings
+from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore, SplitStore, Store
+from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.tracker.deliveries import Deliveries
+from gp_aiogram.tracker.deposits import Deposits
+from gp_aiogram.tracker.privacy import Privacy
+from gp_aiogram.tracker.users import Users
+
+if TYPE_CHECKING:
+    from aiogram import Dispatcher
+
+logger = logging.getLogger("gp_aiogram")
+
+DEFAULT_STORE = "gp.sqlite3"
+DEFAULT_ATTRIBUTION = Attribution()
+DEFAULT_STARS = Stars()
+DEFAULT_RETENTION = Retention()
+
+#: Seconds that the store gets to close.
+_STORE_CLOSING = 5.0
+
+
+class Tracker(Deposits, Users, Privacy, Deliveries):
+    """Records sessions and events, and has them delivered.
+
+    :param destinations: where events go; each needs a name of its own.
+    :param store: keeps sessions and events; ``SQLiteStore("gp.sqlite3")`` unless given. A
+        :class:`~gp_aiogram.stores.base.SessionStore` alone replaces that part only.
+    :param attribution: how payloads are read, and which touch counts.
+    :param before_send: gets each event before it is stored; returns it, another one made by
+        ``dataclasses.replace``, or None to drop it. It may be async.
+    :param stars: what Telegram Stars are worth; None refuses events in stars.
+    :param auto: events to record without handlers, of :data:`gp_aiogram.event.AUTO_NAMES`.
+    :param retention: how long what is stored is kept.
+    :raises ConfigurationError: when two destinations share a name, or ``auto`` names no event.
+    """
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        *,
+        store: Store | SplitStore | SessionStore | None = None,
+        attribution: Attribution = DEFAULT_ATTRIBUTION,
+        before_send: BeforeSend | None = None,
+        stars: Stars | None = DEFAULT_STARS,
+        auto: Collection[str] = (),
+        retention: Retention = DEFAULT_RETENTION,
+    ) -> None:
+        names = [destination.name for destination in destinations]
+        if len(names) != len(set(names)):
+            msg = f"two destinations share a name, give one name=...: {', '.join(sorted(names))}"
+            raise ConfigurationError(msg)
+        whole = _whole_store(store)
+        self.attribution = attribution
+        self.stars = stars
+        self.retention = retention
+        self.auto = _checked_auto(auto)
+        self._before_send = before_send
+        self._aside: set[asyncio.Task[None]] = set()
+        self._pruning: asyncio.Task[None] | None = None
+        self.counts: Counter[str] = Counter()
+        #: Whether something emits what ``@track`` marks; set by the middleware that does.
+        self.emits = False
+        self._enrichment = Enrichment(whole, attribution, self.counts)
+        self._sessions = whole.sessions
+        self._profiles = whole.profiles
+        self._outbox = whole.outbox
+        self._courier = Courier(destinations, self._outbox)
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None) -> Tracker:
+        """Build a tracker from ``GP_*`` environment variables and ``.env``.
+
+        :param settings: read from the environment unless given.
+        :raises ConfigurationError: names every variable that is missing or malformed.
+        """
+        settings = settings or Settings()
+        return cls(
+            settings.destinations(),
+            store=settings.build_store(),
+            attribution=settings.attribution.build(),
+        )
+
+    def __repr__(self) -> str:
+        return f"Tracker({', '.join(self._courier.lanes)})"
+
+    def setup(self, dispatcher: Dispatcher) -> None:
+        """Add capture, emission, start and close to a dispatcher; harmless when repeated."""
+        from gp_aiogram.bot.setup import setup  # noqa: PLC0415 - the one door to the wing with aiogram
+
+        setup(dispatcher, self)
+
+    async def start(self) -> None:
+        """Open the store and begin to deliver; harmless when already started.
+
+        :raises StoreError: when the store cannot be used.
+        """
+        for part in self._parts():
+            await part.open()
+        self._courier.start()
+        if self._pruning is None:
+            self._pruning = asyncio.create_task(keep_pruning(self.prune), name="gp_aiogram prunes")
+        if not self.emits and (marked := rules.marked_handlers()):
+            logger.warning(
+                "nothing emits what @track marks on %s: call tracker.setup(dp)",
+                ", ".join(marked),
+            )
+
+    def run_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something recorded that nobody may wait for; :meth:`close` does."""
+        task = asyncio.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Stop delivering and close the store.
+
+        Events tracked later are still stored; the next start delivers them.
+
+        :param grace: seconds to let requests that are under way finish.
+        """
+        pruning, self._pruning = self._pruning, None
+        if pruning is not None:
+            pruning.cancel()
+            await asyncio.wait([pruning], timeout=_STORE_CLOSING)
+        if self._aside:
+            await asyncio.wait(self._aside, timeout=grace)
+        await self._courier.stop(grace)
+        closing = [asyncio.ensure_future(part.close()) for part in self._parts()]
+        _, unfinished = await asyncio.wait(closing, timeout=_STORE_CLOSING)
+        for task in unfinished:
+            task.cancel()
+            logger.error("the store did not close within %.0f s", _STORE_CLOSING)
+        for task in closing:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                logger.error("closing the store failed", exc_info=error)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _parts(self) -> list[SessionStore | ProfileStore | Outbox]:
+        """The store's parts; one that is several at once is here once."""
+        parts = (self._outbox, self._profiles, self._sessions)
+        return list({id(part): part for part in parts}.values())
+
+
+def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | SplitStore:
+    if store is None:
+        return SQLiteStore(DEFAULT_STORE)
+    if isinstance(store, (Store, SplitStore)):
+        return store
+    if isinstance(store, SessionStore):
+        return SplitStore.of(store, SQLiteStore(DEFAULT_STORE))
+    msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {shown(store)}"
+    raise ConfigurationError(msg)
+
+
+def _checked_auto(names: Collection[str]) -> frozenset[str]:
+    given = {names} if isinstance(names, str) else {*names}
+    if unknown := given - AUTO_NAMES:
+        known = ", ".join(sorted(AUTO_NAMES))
+        msg = f"Tracker(auto=...) may name {known}, not {shown(min(unknown, key=str))}"
+        raise ConfigurationError(msg)
+    return frozenset(given)

@@ -1,0 +1,137 @@
+"""The part of a tracker that knows users: their touches, clicks and traits."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+from gp_aiogram.attribution import SOURCES, Session, Source
+from gp_aiogram.click import Click
+from gp_aiogram.errors import EventError, shown
+from gp_aiogram.event import checked_moment, checked_telegram_id
+from gp_aiogram.init_data import verified
+from gp_aiogram.tracker.base import TrackerBase
+from gp_aiogram.traits import from_contact, from_user, prepared
+
+#: Random bytes in a session id. As digits they pass the grammars that bots have, and with their
+#: prefix they fit into the 32 characters of an invite link's name.
+_SESSION_ENTROPY = 14
+
+
+class Users(TrackerBase):
+    """Keeps what is known of users."""
+
+    async def capture(
+        self,
+        telegram_id: int,
+        payload: str,
+        *,
+        bot_id: int | None = None,
+        source: Source = "manual",
+        at: datetime | None = None,
+    ) -> Session | None:
+        """Keep a touch of a user.
+
+        :param payload: what came with the deep link.
+        :param bot_id: None means whichever bot of this store knows the user.
+        :param at: when it happened, with time zone; now when None.
+        :return: None when the payload holds no session, or the user opted out.
+        :raises EventError: when the user or the source makes no sense.
+        :raises StoreError: when the store failed.
+        """
+        if source not in SOURCES:
+            msg = f"source must be one of {', '.join(sorted(SOURCES))}, not {shown(source)}"
+            raise EventError(msg)
+        session_id = self.attribution.session_id(payload)
+        if session_id is None:
+            return None
+        checked_telegram_id(telegram_id)
+        moment = self._enrichment.now() if at is None else checked_moment("at", at)
+        if await self._opted_out(telegram_id):
+            return None
+        if bot_id is None:
+            bot_id = await self._enrichment.bot_of(telegram_id)
+        session = Session(bot_id, telegram_id, session_id, source, moment, payload)
+        await self._sessions.add_session(session)
+        self.counts["captured"] += 1
+        return session
+
+    async def capture_init_data(
+        self,
+        token: str,
+        init_data: str,
+        *,
+        max_age: timedelta = timedelta(hours=24),
+    ) -> Session | None:
+        """Keep the touch of a user who opened a Mini App by a ``?startapp=…`` link.
+
+        :param token: of the bot whose Mini App it is; Telegram signs with it.
+        :param init_data: ``Telegram.WebApp.initData`` as it is.
+        :param max_age: older data is refused: whoever got hold of it could use it for ever.
+        :return: None when there was no ``startapp``, or it holds no session.
+        :raises EventError: when the data is forged, another bot's, too old, from the future or
+            malformed; the text holds neither token nor data.
+        :raises StoreError: when the store failed.
+        """
+        opening = verified(token, init_data, now=self._enrichment.now(), max_age=max_age)
+        if opening.start_param is None:
+            return None
+        return await self.capture(
+            opening.telegram_id,
+            opening.start_param,
+            bot_id=opening.bot_id,
+            source="startapp",
+            at=opening.auth_date,
+        )
+
+    async def register_click(self, click: Click, session_id: str | None = None) -> str:
+        """Keep what a landing page saw of a click; put the result into ``?start=``.
+
+        :param session_id: made anew, and impossible to guess, when None.
+        :raises EventError: when no deep link can carry the session id, or a click has it already.
+        :raises StoreError: when the store failed.
+        """
+        if session_id is None:
+            session_id = f"gp_{secrets.token_hex(_SESSION_ENTROPY)}"
+        if self.attribution.session_id(session_id) != session_id:
+            msg = f"no deep link of this bot can carry the session id {shown(session_id)}"
+            raise EventError(msg)
+        if not await self._profiles.add_click(session_id, click.with_fbc()):
+            msg = f"there is a click with the session id {shown(session_id)} already"
+            raise EventError(msg)
+        return session_id
+
+    async def identify(
+        self,
+        telegram_id: int,
+        *,
+        user: object = None,
+        contact: object = None,
+        **traits: object,
+    ) -> None:
+        """Keep what is known of a user, for the platforms to find him by.
+
+        Everything is normalised and hashed, as each platform wants it, before it is stored. A
+        value that cannot be used is left out.
+
+        :param user: Telegram's own ``User``, if its names and language shall be used.
+        :param contact: a ``Contact`` that the user has shared of himself; somebody else's is
+            left out.
+        :param traits: ``email``, ``phone`` (with country code), ``first_name``, ``last_name``,
+            ``gender``, ``birthday``, ``city``, ``state``, ``zip_code``, ``country``,
+            ``external_id``, ``lead_id``.
+        :raises EventError: when a trait has another name.
+        :raises StoreError: when the store failed.
+        """
+        checked_telegram_id(telegram_id)
+        if await self._opted_out(telegram_id):
+            return
+        known = {**from_user(user), **from_contact(contact, telegram_id), **traits}
+        await self._profiles.add_traits(telegram_id, prepared(known))
+
+    async def session(self, telegram_id: int, bot_id: int | None = None) -> Session | None:
+        """Return the session that counts for a user now, by the attribution policy.
+
+        :param bot_id: None means whichever bot of this store knows the user.
+        """
+        return await self._enrichment.session(telegram_id, bot_id, None)
