@@ -70,7 +70,7 @@ class SQLiteKeys(Outbox):
 
     async def known_keys(self, keys: Collection[str]) -> set[str]:
         """Return those of the once-keys that are known."""
-        return cast("set[str]", await self._file.submit(_known, keys))
+        return cast("set[str]", await self._file.submit(_known, keys, reads=True))
 
 
 def _add(

@@ -50,7 +50,7 @@ class SQLiteSessions(SessionStore):
             until_ms=2**62 if until is None else to_ms(until),
         )
         operation = _finder("ASC" if first else "DESC", frozenset(preferred))
-        return cast("Session | None", await self._file.submit(operation, lookup))
+        return cast("Session | None", await self._file.submit(operation, lookup, reads=True))
 
     async def forget_sessions(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user."""
