@@ -17,7 +17,7 @@ from gp_aiogram.courier import Courier
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.enrichment import Enrichment
 from gp_aiogram.errors import ConfigurationError, shown
-from gp_aiogram.event import AUTO_NAMES
+from gp_aiogram.event import checked_auto
 from gp_aiogram.invites import Invites
 from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention, keep_pruning
@@ -79,7 +79,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self.attribution = attribution
         self.stars = stars
         self.retention = retention
-        self.auto = _checked_auto(auto)
+        self.auto = checked_auto(auto)
         self._before_send = before_send
         self._aside: set[asyncio.Task[None]] = set()
         self._pruning: asyncio.Task[None] | None = None
@@ -95,10 +95,16 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self.invites = Invites(whole.profiles, attribution, self._outbox.clock)
 
     @classmethod
-    def from_settings(cls, settings: Settings | None = None) -> Tracker:
+    def from_settings(
+        cls,
+        settings: Settings | None = None,
+        *,
+        before_send: BeforeSend | None = None,
+    ) -> Tracker:
         """Build a tracker from ``GP_*`` environment variables and ``.env``.
 
         :param settings: read from the environment unless given.
+        :param before_send: as for the constructor.
         :raises ConfigurationError: names every variable that is missing or malformed.
         """
         settings = settings or Settings()
@@ -106,6 +112,10 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
             settings.destinations(),
             store=settings.build_store(),
             attribution=settings.attribution.build(),
+            before_send=before_send,
+            stars=settings.stars.build(),
+            auto=settings.auto,
+            retention=settings.retention.build(),
         )
 
     def __repr__(self) -> str:
@@ -199,12 +209,3 @@ def _check_stars(stars: Stars | None, destinations: Sequence[Destination]) -> No
                 "to: choose another Tracker(stars=Stars(currency=...)), or give it a rate"
             )
             raise ConfigurationError(msg)
-
-
-def _checked_auto(names: Collection[str]) -> frozenset[str]:
-    given = {names} if isinstance(names, str) else {*names}
-    if unknown := given - AUTO_NAMES:
-        known = ", ".join(sorted(AUTO_NAMES))
-        msg = f"Tracker(auto=...) may name {known}, not {shown(min(unknown, key=str))}"
-        raise ConfigurationError(msg)
-    return frozenset(given)
