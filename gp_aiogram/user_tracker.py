@@ -95,6 +95,7 @@ class UserTracker:
         event_id: str | None = None,
         event_time: datetime | None = None,
         once: str | int | None = None,
+        order: str | int | None = None,
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
@@ -113,6 +114,7 @@ class UserTracker:
             event_id=self._next_event_id(name) if event_id is None else event_id,
             event_time=event_time or self.at,
             once=once,
+            order=order,
             to=to,
         )
 
@@ -156,6 +158,7 @@ class UserTracker:
         value: object = None,
         currency: str | None = None,
         user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
         event_time: datetime | None = None,
         to: str | Collection[str] | None = None,
@@ -169,6 +172,7 @@ class UserTracker:
             value=value,
             currency=currency,
             user_data=user_data,
+            session_id=session_id,
             event_id=self._next_event_id(REFUND) if event_id is None else event_id,
             event_time=event_time or self.at,
             to=to,

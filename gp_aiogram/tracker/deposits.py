@@ -16,6 +16,7 @@ from gp_aiogram.event import (
     Event,
     checked_telegram_id,
 )
+from gp_aiogram.lane import MAY_BE_TAKEN
 from gp_aiogram.stores.base import Delivery
 from gp_aiogram.tracker.events import Events, order_of, user_key
 
@@ -115,6 +116,7 @@ class Deposits(Events):
         value: object = None,
         currency: str | None = None,
         user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
         event_time: datetime | None = None,
         to: str | Collection[str] | None = None,
@@ -139,7 +141,7 @@ class Deposits(Events):
             REFUND,
             telegram_id=telegram_id,
             bot_id=bot_id,
-            session_id=None,
+            session_id=session_id,
             event_time=event_time,
             value=value,
             currency=currency,
@@ -152,7 +154,7 @@ class Deposits(Events):
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
-            logger.warning("%s knows no refunds: order %s stays counted there", name, order)
+            logger.warning("%s gets no refund: order %s stays counted there", name, order)
         getting = [name for name in wanting if name not in untold]
         return await self._keep(refund, getting, [f"key:{REFUND}:{order}"])
 
@@ -177,5 +179,12 @@ def _any_bots_key(telegram_id: int) -> str:
 
 def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:
     """Return the destinations that never got the order, and those that did or may have."""
-    told = {one.destination for one in deliveries if one.state in ("delivered", "pending")}
+    told = {one.destination for one in deliveries if _may_be_taken(one)}
     return {one.destination for one in deliveries} - told, told
+
+
+def _may_be_taken(delivery: Delivery) -> bool:
+    """Tell whether a destination has got an event, or may have: what is pending is under way."""
+    if delivery.state == "dead":
+        return (delivery.reason or "").startswith(MAY_BE_TAKEN)
+    return delivery.state != "skipped"
