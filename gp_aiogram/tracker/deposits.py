@@ -62,6 +62,7 @@ class Deposits(Events):
         if once == "user":
             msg = "once='user' would let one deposit through: give the order's id, or nothing"
             raise EventError(msg)
+        _check_window(ftd_within)
         deposit = await self._completed(
             LATER_DEPOSIT,
             telegram_id=telegram_id,
@@ -80,6 +81,7 @@ class Deposits(Events):
         if not await self._outbox.known_keys([first, _any_bots_key(telegram_id)]):
             is_ftd = not renewal and await self._may_be_ftd(
                 deposit,
+                event_time,
                 ftd_within,
                 needs_session=ftd_needs_session,
             )
@@ -161,16 +163,28 @@ class Deposits(Events):
     async def _may_be_ftd(
         self,
         deposit: Event,
+        event_time: datetime | None,
         within: timedelta | None,
         *,
         needs_session: bool,
     ) -> bool:
+        """Tell whether the rules let a first deposit be an FTD.
+
+        :param event_time: None when the caller gave no time of its own.
+        """
         if within is None:
             return deposit.session_id is not None or not needs_session
-        session = await self._enrichment.session(
-            deposit.telegram_id, deposit.bot_id, deposit.event_time
-        )
-        return session is not None and deposit.event_time - session.at <= within
+        session = await self._enrichment.session(deposit.telegram_id, deposit.bot_id, event_time)
+        if session is None or session.session_id != deposit.session_id:
+            # A session that the caller has named is a touch of now.
+            return deposit.session_id is not None
+        return deposit.event_time - session.at <= within
+
+
+def _check_window(within: object) -> None:
+    if within is not None and (not isinstance(within, timedelta) or within <= timedelta(0)):
+        msg = f"ftd_within must be a positive timedelta, not {shown(within)}"
+        raise EventError(msg)
 
 
 def _any_bots_key(telegram_id: int) -> str:
