@@ -88,9 +88,10 @@ class Deposits(Events):
             name = FIRST_DEPOSIT if is_ftd else LATER_DEPOSIT
             kept = await self._reviewed(replace(deposit, name=name))
             if kept is None or await self._accepted(kept, named, [*keys, first], order):
-                return kept
+                return await self._remembered(kept, session_id)
         # Not the first, or another one was faster.
-        return await self._keep(deposit, named, keys, order)
+        kept = await self._keep(deposit, named, keys, order)
+        return await self._remembered(kept, session_id)
 
     async def mark_deposited(
         self,
@@ -158,7 +159,8 @@ class Deposits(Events):
             self.counts["unrefunded"] += 1
             logger.warning("%s gets no refund: order %s stays counted there", name, order)
         getting = [name for name in wanting if name not in untold]
-        return await self._keep(refund, getting, [f"key:{REFUND}:{order}"])
+        kept = await self._keep(refund, getting, [f"key:{REFUND}:{order}"])
+        return await self._remembered(kept, session_id)
 
     async def _may_be_ftd(
         self,
