@@ -15,8 +15,9 @@ from aiogram.dispatcher.router import INTERNAL_UPDATE_TYPES
 
 from gp_aiogram.bot.capture import CaptureMiddleware
 from gp_aiogram.bot.emit import EmitMiddleware
+from gp_aiogram.bot.handlers import marks_of
 from gp_aiogram.errors import ConfigurationError
-from gp_aiogram.rules import FLAG, applying, marks_on
+from gp_aiogram.rules import marks_on
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")
@@ -82,7 +83,7 @@ def _install_emission(dispatcher: Dispatcher, tracker: Tracker) -> None:
 def _report_misplaced(dispatcher: Dispatcher) -> None:
     for _, observer in _observers(dispatcher):
         for handler in observer.handlers:
-            seen = applying(handler.callback, handler.flags.get(FLAG, ()))
+            seen = marks_of(handler)
             for mark in marks_on(handler.callback):
                 if mark not in seen:
                     logger.error(
