@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -457,6 +458,15 @@ async def test_a_call_outside_of_dialogs_and_scenes_is_reported(
 ) -> None:
     assert await tracked(plain, "A")(1, 2, 3) is None
     assert "mark handlers with @track" in caplog.text
+
+
+async def test_an_update_without_a_user_records_nothing(
+    bot: Bot,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    manager = SimpleNamespace(middleware_data={"bot": bot}, event=None)
+    assert await tracked(plain, "A")(None, None, manager) is None
+    assert caplog.text == ""
 
 
 async def test_handlers_beside_dialogs_are_tracked_as_ever(
