@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -15,8 +16,10 @@ from gp_aiogram import (
     ConfigurationError,
     GramPixel,
     MemoryStore,
+    Retention,
     Settings,
     SQLiteStore,
+    Stars,
     Tracker,
 )
 from gp_aiogram.stores import from_url
@@ -153,6 +156,21 @@ def test_settings_may_be_given_instead_of_read():
     tracker = Tracker.from_settings(settings)
     assert repr(tracker) == "Tracker(grampixel)"
     assert tracker.attribution.touch == "first"
+
+
+async def test_what_code_decides_is_given_beside_the_settings(environment):
+    environment(COMPLETE, GP_STORE="memory://")
+    tracker = Tracker.from_settings(
+        before_send=lambda event: None if event.name == "DEP" else event,
+        stars=Stars(Decimal("0.02"), "EUR"),
+        auto={"Refund"},
+        retention=Retention(sessions=timedelta(days=1)),
+    )
+    assert tracker.auto == {"Refund"}
+    assert tracker.retention.sessions == timedelta(days=1)
+    bought = await tracker.track("Purchase", telegram_id=7, value=250, currency="XTR")
+    assert (bought.value, bought.currency) == (Decimal("5.00"), "EUR")
+    assert await tracker.track("DEP", telegram_id=7, value=1) is None
 
 
 def test_variables_with_the_prefix_that_are_not_ours_are_left_alone(environment):

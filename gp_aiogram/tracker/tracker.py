@@ -95,8 +95,18 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self.invites = Invites(whole.profiles, attribution, self._outbox.clock)
 
     @classmethod
-    def from_settings(cls, settings: Settings | None = None) -> Tracker:
+    def from_settings(
+        cls,
+        settings: Settings | None = None,
+        *,
+        before_send: BeforeSend | None = None,
+        stars: Stars | None = DEFAULT_STARS,
+        auto: Collection[str] = (),
+        retention: Retention = DEFAULT_RETENTION,
+    ) -> Tracker:
         """Build a tracker from ``GP_*`` environment variables and ``.env``.
+
+        The other arguments are those of :class:`Tracker` that the bot's code decides on.
 
         :param settings: read from the environment unless given.
         :raises ConfigurationError: names every variable that is missing or malformed.
@@ -106,6 +116,10 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
             settings.destinations(),
             store=settings.build_store(),
             attribution=settings.attribution.build(),
+            before_send=before_send,
+            stars=stars,
+            auto=auto,
+            retention=retention,
         )
 
     def __repr__(self) -> str:
