@@ -125,7 +125,7 @@ class Deposits(Events):
         the payment get a ``Refund``; of the others the log tells that it stays counted there.
 
         :param once: the order's id that the payment was recorded with.
-        :param value: what was given back, if known.
+        :param value: what was given back; None means all of the payment, if it is still known.
         :return: the ``Refund``; None when nothing is recorded, as with :meth:`track`.
         :raises EventError: when no event can be built from this.
         :raises StoreError: when the store failed; report the refund again.
@@ -146,7 +146,10 @@ class Deposits(Events):
             user_data=user_data,
             event_id=event_id,
         )
-        untold, told = _sorted_out(await self._outbox.cancel(order, _REFUNDED))
+        payments = await self._outbox.cancel(order, _REFUNDED)
+        untold, told = _sorted_out(payments)
+        if value is None:
+            refund = _in_full(refund, payments)
         if await self._opted_out(telegram_id):
             return None
         wanting = self._all_that_want(refund) if named is None else named
@@ -173,6 +176,14 @@ class Deposits(Events):
 
 def _any_bots_key(telegram_id: int) -> str:
     return f"user:0:{telegram_id}:{FIRST_DEPOSIT}"
+
+
+def _in_full(refund: Event, payments: Collection[Delivery]) -> Event:
+    """Let a refund give back what the payment was recorded with; as it is when that is unknown."""
+    for payment in payments:
+        if payment.event.value is not None:
+            return replace(refund, value=payment.event.value, currency=payment.event.currency)
+    return refund
 
 
 def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:
