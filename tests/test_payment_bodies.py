@@ -143,9 +143,7 @@ async def test_a_renewal_is_never_a_first_deposit(
 @pytest.mark.parametrize("total", [1, 1999])
 async def test_a_currency_without_minor_units(there: Platforms, bot: Bot, total: int) -> None:
     payment = {"total_amount": total}
-    await pay(
-        there, bot, "successful_payment_jpy", track("Purchase"), successful_payment=payment
-    )
+    await pay(there, bot, "successful_payment_jpy", track("Purchase"), successful_payment=payment)
     (counted,) = there.grampixel.events
     (at_meta,) = there.meta.events
     (at_tiktok,) = there.tiktok.events
