@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from gp_aiogram.click import Click
 from gp_aiogram.clock import from_ms
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import ConfigurationError, EventError, shown
 from gp_aiogram.money import DEFAULT_CURRENCY, amount, currency_code
 
 #: The event keys of the GramPixel document ("Send Custom Event"); any other name is custom.
@@ -132,6 +132,19 @@ class Event:
             traits=fields.get("traits", {}),
             bot_username=fields.get("bot_username"),
         )
+
+
+def checked_auto(names: Collection[str]) -> frozenset[str]:
+    """Return what ``Tracker(auto=...)`` names.
+
+    :raises ConfigurationError: when a name is none of :data:`AUTO_NAMES`.
+    """
+    given = frozenset({names} if isinstance(names, str) else names)
+    if unknown := given - AUTO_NAMES:
+        known = ", ".join(sorted(AUTO_NAMES))
+        msg = f"auto=... may name {known}, not {shown(min(unknown, key=str))}"
+        raise ConfigurationError(msg)
+    return given
 
 
 def new_event(

@@ -7,17 +7,24 @@ from pathlib import Path
 
 from gp_aiogram.clock import Clock, SystemClock
 from gp_aiogram.errors import ConfigurationError
-from gp_aiogram.stores.base import Store
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.sqlite_erasure import SQLiteErasure
 from gp_aiogram.stores.sqlite_file import SQLiteFile
+from gp_aiogram.stores.sqlite_known import SQLiteKnown
 from gp_aiogram.stores.sqlite_outbox import SQLiteOutbox
 from gp_aiogram.stores.sqlite_profiles import SQLiteProfiles
 from gp_aiogram.stores.sqlite_seen import SQLiteKeys
 from gp_aiogram.stores.sqlite_sessions import SQLiteSessions
 
 
-class SQLiteStore(SQLiteSessions, SQLiteProfiles, SQLiteKeys, SQLiteErasure, SQLiteOutbox, Store):
+class SQLiteStore(
+    SQLiteSessions,
+    SQLiteProfiles,
+    SQLiteKeys,
+    SQLiteErasure,
+    SQLiteOutbox,
+    SQLiteKnown,
+):
     """Sessions and outbox in one SQLite file (WAL, synchronous=FULL, group commit).
 
     What it has accepted survives ``kill -9`` and, on an honest disk, power loss. A second process

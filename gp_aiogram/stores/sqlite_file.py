@@ -83,14 +83,15 @@ class SQLiteFile:
             self._commits = GroupCommit(self._connected, self._after_work)
             await self._disconnect()
 
-    async def submit(self, operation: BulkOperation, item: Any) -> Any:
+    async def submit(self, operation: BulkOperation, item: Any, *, reads: bool = False) -> Any:
         """Have an item worked on and committed; its result.
 
+        :param reads: the operation changes nothing.
         :raises StoreError: when the file could not be opened, read or written.
         """
         self._refuse_strangers()
         try:
-            result = await self._commits.submit(operation, item)
+            result = await self._commits.submit(operation, item, reads=reads)
         except (sqlite3.Error, OverflowError, UnicodeError) as error:
             msg = f"{self._path}: {error}"
             raise StoreError(msg) from error
@@ -100,10 +101,10 @@ class SQLiteFile:
 
     async def read(self, query: str, parameters: Any = ()) -> list[Any]:
         """Return all rows of a query."""
-        return cast("list[Any]", await self.submit(_read, (query, parameters)))
+        return cast("list[Any]", await self.submit(_read, (query, parameters), reads=True))
 
     def _refuse_strangers(self) -> None:
-        if self._opened is None:
+        if self._opened is None or self._opened.loop is asyncio.get_running_loop():
             return
         if self._opened.pid != os.getpid():
             msg = (
@@ -111,9 +112,8 @@ class SQLiteFile:
                 "has it still: give this one a store on a file of its own"
             )
             raise StoreError(msg)
-        if self._opened.loop is not asyncio.get_running_loop():
-            msg = f"{self._path} was opened in another event loop: close the store first"
-            raise StoreError(msg)
+        msg = f"{self._path} was opened in another event loop: close the store first"
+        raise StoreError(msg)
 
     async def _connected(self) -> Connection:
         if self._opened is None:

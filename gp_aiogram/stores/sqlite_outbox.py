@@ -62,7 +62,7 @@ class SQLiteOutbox(Outbox):
 
     async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
         """Take due deliveries."""
-        due = await self._file.submit(self._claim, _Claim(destination, limit))
+        due = await self._file.submit(self._claim, _Claim(destination, limit), reads=True)
         return [delivery_of(row, self._leases.grant((destination, row[0]), lease)) for row in due]
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:

@@ -72,7 +72,7 @@ class Deposits(Events):
             user_data=user_data,
             event_id=event_id,
         )
-        if await self._opted_out(telegram_id):
+        if deposit is None:
             return None
         keys = [] if order is None else [f"key:deposit:{order}"]
         first = user_key(deposit, FIRST_DEPOSIT)
@@ -147,7 +147,7 @@ class Deposits(Events):
             event_id=event_id,
         )
         untold, told = _sorted_out(await self._outbox.cancel(order, _REFUNDED))
-        if await self._opted_out(telegram_id):
+        if refund is None:
             return None
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):

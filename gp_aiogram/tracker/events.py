@@ -74,9 +74,9 @@ class Events(TrackerBase):
             event_id=event_id,
         )
         order = order_of(once)
-        key = user_key(event, name) if once == "user" else f"key:{name}:{order}"
-        if await self._opted_out(telegram_id):
+        if event is None:
             return None
+        key = user_key(event, name) if once == "user" else f"key:{name}:{order}"
         return await self._keep(event, named, [] if once is None else [key], order)
 
     async def _completed(
@@ -88,10 +88,11 @@ class Events(TrackerBase):
         session_id: str | None,
         event_time: datetime | None,
         **facts: Any,
-    ) -> Event:
+    ) -> Event | None:
         """Build an event, and complete it with what is known of its user.
 
         :param facts: of :func:`~gp_aiogram.event.new_event`.
+        :return: None when the user has opted out.
         """
         event = new_event(
             name,
@@ -100,15 +101,17 @@ class Events(TrackerBase):
             event_time=event_time or self._enrichment.now(),
             **self._without_stars(facts),
         )
-        event = await self._enrichment.complete(
+        completed = await self._enrichment.complete(
             event,
             bot_id=bot_id,
             session_id=session_id,
             event_time=event_time,
         )
-        if session_id is not None:
-            await self._enrichment.remember(event)
-        return event
+        if completed is None:
+            self.counts["opted_out"] += 1
+        elif session_id is not None:
+            await self._enrichment.remember(completed)
+        return completed
 
     def _without_stars(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Turn Telegram Stars into money; how many there were stays in ``user_data``."""
