@@ -20,6 +20,9 @@ from gp_aiogram.identity import hashed
 
 AIM = 0.6
 
+#: Prices and cities that recur from event to event, as those of a bot do.
+RECURRING = 100
+
 _NOW = datetime.now(timezone.utc)
 
 _CLICK = Click(
@@ -35,7 +38,6 @@ _USER = {
     "ph": "+49 151 23456789",
     "fn": "Ada",
     "ln": "Lovelace",
-    "ct": "London",
     "st": "Berlin",
     "zp": "10115",
     "country": "de",
@@ -99,8 +101,9 @@ def _row(name: str, figures: list[float], reference: list[float] | None) -> Row:
     return Row(name, [cell, f"{ratio:.2f}x"], aim)
 
 
-def _take(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, json={"events_received": request.content.count(b"event_id")})
+def _take(_: httpx.Request) -> httpx.Response:
+    """Answer as Meta does, without reading: what the platform does is not measured."""
+    return httpx.Response(200, json={"events_received": 1000})
 
 
 def _event(number: int) -> Event:
@@ -108,18 +111,29 @@ def _event(number: int) -> Event:
         "Purchase",
         telegram_id=10**9 + number,
         event_time=_NOW,
-        value=9.99,
+        value=_price(number),
         currency="USD",
         user_data={"order_id": f"order-{number}"},
     )
     return replace(event, click=_CLICK, traits={"meta": _digests(number)})
 
 
+def _price(number: int) -> float:
+    return 9.99 + number % RECURRING
+
+
+def _city(number: int) -> str:
+    return f"Town {number % RECURRING}"
+
+
 def _digests(number: int) -> dict[str, str]:
     """Normalise and hash what is known of a user, as ``identify()`` does it once."""
-    user = {**_USER, "em": f"Ada{number}@Example.com"}
-    digests = {field: hashed(field, value, platform="meta") for field, value in user.items()}
-    return {field: digest for field, digest in digests.items() if digest}
+    user = {**_USER, "em": f"Ada{number}@Example.com", "ct": _city(number)}
+    return {
+        field: digest
+        for field, value in user.items()
+        if (digest := hashed(field, value, platform="meta"))
+    }
 
 
 def _facebook_business() -> Callable[[list[int]], None]:
@@ -137,7 +151,7 @@ def _facebook_business() -> Callable[[list[int]], None]:
             phone=_USER["ph"],
             first_name=_USER["fn"],
             last_name=_USER["ln"],
-            city=_USER["ct"],
+            city=_city(number),
             state=_USER["st"],
             zip_code=_USER["zp"],
             country_code=_USER["country"],
@@ -155,7 +169,7 @@ def _facebook_business() -> Callable[[list[int]], None]:
             action_source=action_source.ActionSource.CHAT,
             user_data=user,
             custom_data=custom_data.CustomData(
-                value=9.99,
+                value=_price(number),
                 currency="USD",
                 order_id=f"order-{number}",
             ),

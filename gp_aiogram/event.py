@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from gp_aiogram.click import Click
 from gp_aiogram.clock import from_ms
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import ConfigurationError, EventError, shown
 from gp_aiogram.money import DEFAULT_CURRENCY, amount, currency_code
 
 #: The event keys of the GramPixel document ("Send Custom Event"); any other name is custom.
@@ -134,6 +134,19 @@ class Event:
         )
 
 
+def checked_auto(names: Collection[str]) -> frozenset[str]:
+    """Return what ``Tracker(auto=...)`` names.
+
+    :raises ConfigurationError: when a name is none of :data:`AUTO_NAMES`.
+    """
+    given = frozenset({names} if isinstance(names, str) else names)
+    if unknown := given - AUTO_NAMES:
+        known = ", ".join(sorted(AUTO_NAMES))
+        msg = f"auto=... may name {known}, not {shown(min(unknown, key=str))}"
+        raise ConfigurationError(msg)
+    return given
+
+
 def new_event(
     name: str,
     *,
@@ -171,7 +184,7 @@ def new_event(
         session_id=None if session_id is None else _text("session_id", session_id),
         value=None if value is None or code is None else amount(value, code),
         currency=code,
-        user_data=_json_object(user_data),
+        user_data=checked_user_data(user_data),
     )
 
 
@@ -242,7 +255,11 @@ def checked_telegram_id(value: object) -> int:
     return value
 
 
-def _json_object(user_data: object) -> Mapping[str, Any]:
+def checked_user_data(user_data: object) -> Mapping[str, Any]:
+    """Return a copy of what an event is to carry; nothing when None.
+
+    :raises EventError: when it holds anything but JSON values, or too much.
+    """
     if user_data is None:
         return {}
     if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):

@@ -1,8 +1,18 @@
 """The wing that lives in an aiogram bot; nothing else of the package imports aiogram."""
 
+from gp_aiogram.bot.auto import AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware
+from gp_aiogram.bot.dialogs import tracked
 from gp_aiogram.bot.emit import EmitMiddleware
 from gp_aiogram.bot.payments import Payment, payment_of
 from gp_aiogram.bot.setup import setup
 
-__all__ = ["CaptureMiddleware", "EmitMiddleware", "Payment", "payment_of", "setup"]
+__all__ = [
+    "AutoMiddleware",
+    "CaptureMiddleware",
+    "EmitMiddleware",
+    "Payment",
+    "payment_of",
+    "setup",
+    "tracked",
+]

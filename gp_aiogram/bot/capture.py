@@ -1,23 +1,29 @@
-"""Catches ``/start`` deep links before anything else in the bot can drop them."""
+"""Catches deep links and invite links before anything else in the bot can drop them."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware, Bot
 from aiogram.enums import ChatType
-from aiogram.types import Message, TelegramObject, Update
+from aiogram.types import (
+    ChatJoinRequest,
+    ChatMemberUpdated,
+    Message,
+    TelegramObject,
+    Update,
+    User,
+)
 
-from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker, username_of
+from gp_aiogram.attribution import Source
+from gp_aiogram.bot.members import has_joined
+from gp_aiogram.bot.starts import start_of
+from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram.capture")
-
-_COMMAND = "/start"
-_START = re.compile(rf"\s*{_COMMAND}(?:@(?P<mention>\w+))?\s+(?P<payload>\S+)\s*")
 
 
 class CaptureMiddleware(BaseMiddleware):
@@ -41,9 +47,7 @@ class CaptureMiddleware(BaseMiddleware):
         """Look at an update and pass it on."""
         try:
             if isinstance(event, Update):
-                message = event.message
-                if message is not None and message.text and _COMMAND in message.text:
-                    await self._capture(message, data["bot"])
+                await self._capture(event, data["bot"])
                 if (gp := user_tracker(self.tracker, event, data)) is not None:
                     data[GP_KEY] = gp
         except Exception:
@@ -51,27 +55,40 @@ class CaptureMiddleware(BaseMiddleware):
             logger.exception("an update could not be captured; the bot goes on")
         return await handler(event, data)
 
-    async def _capture(self, message: Message, bot: Bot) -> None:
-        start = _START.fullmatch(message.text or "")
-        user = message.from_user
-        if start is None or user is None or user.is_bot or message.forward_origin is not None:
-            return
-        if not _is_for(bot, start["mention"]):
-            return
-        await self.tracker.capture(
-            user.id,
-            start["payload"],
-            bot_id=bot.id,
-            source="start" if message.chat.type == ChatType.PRIVATE else "startgroup",
-            at=time_of(message),
-        )
+    async def _capture(self, update: Update, bot: Bot) -> None:
+        if update.message is not None:
+            await self._capture_start(update.message, bot)
+        elif update.chat_join_request is not None:
+            request = update.chat_join_request
+            await self._capture_invite(request, request.from_user, bot, "join_request")
+        elif update.chat_member is not None and has_joined(update.chat_member):
+            change = update.chat_member
+            await self._capture_invite(change, change.new_chat_member.user, bot, "invite")
 
+    async def _capture_start(self, message: Message, bot: Bot) -> None:
+        start = start_of(message, bot)
+        if start is not None and start.payload is not None:
+            await self.tracker.capture(
+                start.telegram_id,
+                start.payload,
+                bot_id=bot.id,
+                source="start" if message.chat.type == ChatType.PRIVATE else "startgroup",
+                at=time_of(message),
+            )
 
-def _is_for(bot: Bot, mention: str | None) -> bool:
-    """Tell whether ``/start@mention`` is for this bot.
-
-    Only a name that aiogram has learned already is compared: asking Telegram would make the
-    update wait for the network. Without one the update is taken as it is, meant for its receiver.
-    """
-    username = username_of(bot)
-    return mention is None or username is None or mention.lower() == username.lower()
+    async def _capture_invite(
+        self,
+        entry: ChatJoinRequest | ChatMemberUpdated,
+        user: User,
+        bot: Bot,
+        source: Source,
+    ) -> None:
+        if entry.invite_link is not None:
+            await self.tracker.capture_invite(
+                user.id,
+                entry.invite_link.invite_link,
+                name=entry.invite_link.name,
+                bot_id=bot.id,
+                source=source,
+                at=time_of(entry),
+            )

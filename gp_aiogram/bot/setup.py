@@ -1,22 +1,21 @@
-"""Puts a tracker into a dispatcher: middlewares, life cycle, and a check of the decorators."""
+"""Puts a tracker into a dispatcher: its middlewares and its life cycle."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from aiogram import Dispatcher, Router
-from aiogram.dispatcher.event.telegram import TelegramEventObserver
+from aiogram import BaseMiddleware, Dispatcher
 from aiogram.dispatcher.middlewares.manager import MiddlewareManager
 from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
-from aiogram.dispatcher.router import INTERNAL_UPDATE_TYPES
+from aiogram.types import TelegramObject
 
+from gp_aiogram.bot.auto import UPDATE_TYPES, AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware
+from gp_aiogram.bot.checks import check_decorators, observers
 from gp_aiogram.bot.emit import EmitMiddleware
 from gp_aiogram.errors import ConfigurationError
-from gp_aiogram.rules import FLAG, applying, marks_on
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")
@@ -39,7 +38,7 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
     async def start() -> None:
         # Other plugins add observers of their own until now.
         _install_emission(dispatcher, tracker)
-        _report_misplaced(dispatcher)
+        check_decorators(dispatcher, tracker)
         await tracker.start()
 
     async def close() -> None:
@@ -67,36 +66,38 @@ def _install_capture(dispatcher: Dispatcher, tracker: Tracker) -> None:
         del behind[0]
     for middleware in behind[1:]:
         middlewares.unregister(middleware)
-    for middleware in (CaptureMiddleware(tracker), *behind[1:]):
+    ours: list[BaseMiddleware] = [CaptureMiddleware(tracker)]
+    if tracker.auto:
+        ours.append(AutoMiddleware(tracker))
+        _want_updates(dispatcher, tracker)
+    for middleware in (*ours, *behind[1:]):
         middlewares.register(middleware)
+
+
+def _want_updates(dispatcher: Dispatcher, tracker: Tracker) -> None:
+    """Make aiogram ask Telegram for the updates that ``auto`` reads.
+
+    aiogram asks for what has handlers. This one is never called, so that the update goes on to
+    those of the bot.
+    """
+    for kind in sorted({UPDATE_TYPES[name] for name in tracker.auto}):
+        if kind in dispatcher.observers:
+            dispatcher.observers[kind].register(_never_called, _nothing)
+
+
+async def _nothing(_: TelegramObject) -> bool:
+    return False
+
+
+async def _never_called(_: TelegramObject) -> None: ...
 
 
 def _install_emission(dispatcher: Dispatcher, tracker: Tracker) -> None:
     """Put emission on every observer; the dispatcher's own serve all routers below it."""
-    for router, observer in _observers(dispatcher):
+    for router, observer in observers(dispatcher):
         served_above = router is not dispatcher and observer.event_name in dispatcher.observers
         if not served_above and not _installed(observer.middleware, EmitMiddleware, tracker):
             observer.middleware.register(EmitMiddleware(tracker))
-
-
-def _report_misplaced(dispatcher: Dispatcher) -> None:
-    for _, observer in _observers(dispatcher):
-        for handler in observer.handlers:
-            seen = applying(handler.callback, handler.flags.get(FLAG, ()))
-            for mark in marks_on(handler.callback):
-                if mark not in seen:
-                    logger.error(
-                        "@track(%r) on %s does nothing: put it below the router's decorator",
-                        mark.name,
-                        mark.handler,
-                    )
-
-
-def _observers(dispatcher: Dispatcher) -> Iterator[tuple[Router, TelegramEventObserver]]:
-    for router in dispatcher.chain_tail:
-        for name, observer in router.observers.items():
-            if name not in INTERNAL_UPDATE_TYPES:
-                yield router, observer
 
 
 def _installed(manager: MiddlewareManager, kind: type[Any], tracker: Tracker) -> bool:

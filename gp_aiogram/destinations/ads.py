@@ -118,7 +118,7 @@ def external_ids(event: Event, platform: str) -> str | list[str]:
     """
     telegram = sha256(str(event.telegram_id).encode()).hexdigest()
     own = event.traits.get(platform, {}).get("external_id")
-    return [telegram, str(own)] if is_digest(own) and own != telegram else telegram
+    return [telegram, own] if own and own != telegram and is_digest(own) else telegram
 
 
 def digests(event: Event, platform: str, names: Mapping[str, str]) -> dict[str, str]:
@@ -175,7 +175,7 @@ def money(event: Event, exchange: Exchange) -> dict[str, int | float | str]:
     return {"value": value, "currency": currency}
 
 
-@lru_cache(maxsize=1024, typed=True)  # A bot has few prices.
+@lru_cache(maxsize=1024, typed=True)  # a bot has few prices
 def _converted(
     exchange: Exchange,
     value: Decimal,

@@ -6,7 +6,7 @@ A table is a rule, a list of one table (a list of such), or a mapping of names t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Union
@@ -82,14 +82,12 @@ def _misfit(where: str, words: str, misfits: list[str]) -> None:
     misfits.append(f"{where} must be {words}")
 
 
-def is_digest(value: object) -> bool:
+def is_digest(value: Any) -> bool:
     """Tell whether this is a SHA-256 digest as the platforms want it: 64 lower-case hex digits."""
-    if not isinstance(value, str) or len(value) != _DIGEST_LENGTH:
-        return False
     try:
         # What bytes are written as is in lower case and without white space.
-        return bytes.fromhex(value).hex() == value
-    except ValueError:
+        return len(value) == _DIGEST_LENGTH and bytes.fromhex(value).hex() == value
+    except (TypeError, ValueError):  # no text, or not hexadecimal
         return False
 
 
@@ -120,8 +118,9 @@ def _whole(value: object) -> int | None:
 
 
 def _digests(value: object) -> object:
-    digests: Sequence[object] = value if isinstance(value, list) else [value]
-    return _as(bool(digests) and all(map(is_digest, digests)), value)
+    if isinstance(value, list):
+        return _as(bool(value) and all(map(is_digest, value)), value)
+    return _as(is_digest(value), value)
 
 
 TEXT = Rule("a text", _text)

@@ -175,13 +175,10 @@ class TikTokEvents(HTTPDestination):
         return {name: part for name, part in item.items() if part != {}}
 
     def _user(self, event: Event) -> dict[str, Any]:
-        traits = event.traits.get("tiktok", {})
-        plain = {theirs: traits.get(ours) for ours, theirs in PLAIN.items()}
         user = {
             "external_id": external_ids(event, "tiktok"),
             **digests(event, "tiktok", HASHED),
-            # A place that came as a digest cannot be made plain again.
-            **{name: text for name, text in plain.items() if text and not is_digest(text)},
+            **_plain(event.traits.get("tiktok", {})),
             **({} if event.click is None else _browser(event.click)),
         }
         return {name: user[name] for name in USERS[self.event_source] if name in user}
@@ -222,6 +219,15 @@ class TikTokEvents(HTTPDestination):
         answer = json_object(response)
         told = {"request_id": answer.get("request_id"), "message": answer.get("message")}
         return {key: self._reason(str(text)) for key, text in told.items() if text}
+
+
+def _plain(traits: Mapping[str, str]) -> dict[str, str]:
+    """Return the traits that are not hashed; one that came as a digest cannot be made plain."""
+    return {
+        theirs: text
+        for ours, theirs in PLAIN.items()
+        if (text := traits.get(ours)) and not is_digest(text)
+    }
 
 
 def _browser(click: Click) -> dict[str, str]:

@@ -14,8 +14,9 @@ from gp_aiogram.sandbox.chat_methods import ChatMethods
 from gp_aiogram.sandbox.message_methods import MessageMethods
 from gp_aiogram.sandbox.params import Params
 from gp_aiogram.sandbox.payment_methods import PaymentMethods
+from gp_aiogram.sandbox.profiles import bot_profile
 from gp_aiogram.sandbox.server import cancel
-from gp_aiogram.sandbox.shared import ApiCall, Method, Shared, bot_profile
+from gp_aiogram.sandbox.shared import ApiCall, Method, Shared
 from gp_aiogram.sandbox.updates import MAX_UPDATES, ApiError, UpdateQueue, Webhook
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")

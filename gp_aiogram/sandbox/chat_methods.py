@@ -9,7 +9,8 @@ from gp_aiogram.sandbox import params as read
 from gp_aiogram.sandbox.chats import SandboxChat
 from gp_aiogram.sandbox.invites import InviteLink, Terms
 from gp_aiogram.sandbox.params import Params
-from gp_aiogram.sandbox.shared import Method, Shared, bot_profile
+from gp_aiogram.sandbox.profiles import bot_profile
+from gp_aiogram.sandbox.shared import Method, Shared
 from gp_aiogram.sandbox.updates import ApiError
 
 _ADMINS = ("creator", "administrator")

@@ -6,6 +6,7 @@ import time
 from typing import Any, Protocol
 
 from gp_aiogram.sandbox.invites import InviteLink
+from gp_aiogram.sandbox.profiles import bot_profile
 from gp_aiogram.sandbox.updates import ApiError, RefusedError, Update
 
 _OUTSIDE = ("left", "kicked")
@@ -87,13 +88,13 @@ class SandboxChat:
         """
         return str(self._members.get(user_id, {"status": "left"})["status"])
 
-    def set_up(self, bot: dict[str, Any], *, admin: bool = True) -> None:
+    def set_up(self, bot_id: int, *, admin: bool = True) -> None:
         """Have a bot in the chat from the beginning: nobody is told.
 
-        :param bot: the ``User`` of the bot.
+        :param bot_id: the bot.
         :param admin: whether it is an administrator.
         """
-        self._members[bot["id"]] = self._standing(bot, admin=admin)
+        self._members[bot_id] = self._standing(bot_profile(bot_id), admin=admin)
 
     def check_writer(self, bot_id: int) -> None:
         """Check that a bot may write in the chat.
@@ -195,16 +196,23 @@ class SandboxChat:
         """
         await self.change(self._actor(by), _member(user.profile, "left"))
 
-    async def add_bot(
-        self, bot: dict[str, Any], *, admin: bool = True, by: Visitor | None = None
-    ) -> None:
-        """Let somebody add a bot, or make it an administrator.
+    async def add_bot(self, bot_id: int, *, admin: bool = True, by: Visitor | None = None) -> None:
+        """Let somebody add a bot, or change what it is in the chat.
 
-        :param bot: the ``User`` of the bot.
+        :param bot_id: the bot.
         :param admin: whether it becomes an administrator.
         :param by: who adds it.
         """
-        await self.change(self._actor(by), self._standing(bot, admin=admin))
+        await self.change(self._actor(by), self._standing(bot_profile(bot_id), admin=admin))
+
+    async def remove_bot(self, bot_id: int, *, by: Visitor | None = None) -> None:
+        """Let somebody throw a bot out.
+
+        :param bot_id: the bot.
+        :param by: who does it.
+        """
+        kicked = _member(bot_profile(bot_id), "kicked", until_date=0)
+        await self.change(self._actor(by), kicked)
 
     async def decide(
         self, profile: dict[str, Any], actor: dict[str, Any], *, approve: bool

@@ -6,7 +6,7 @@ import time
 
 from gp_aiogram.sandbox.chats import SandboxChat
 from gp_aiogram.sandbox.people import Person
-from gp_aiogram.sandbox.shared import bot_profile
+from gp_aiogram.sandbox.profiles import bot_profile
 
 
 class Member(Person):

@@ -10,7 +10,8 @@ from typing import Any
 from gp_aiogram.sandbox import params as read
 from gp_aiogram.sandbox.messages import SandboxAnswer
 from gp_aiogram.sandbox.params import Params
-from gp_aiogram.sandbox.shared import Method, Shared, bot_profile
+from gp_aiogram.sandbox.profiles import bot_profile
+from gp_aiogram.sandbox.shared import Method, Shared
 from gp_aiogram.sandbox.updates import ApiError
 
 

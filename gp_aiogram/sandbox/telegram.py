@@ -16,7 +16,7 @@ from gp_aiogram.sandbox.chats import SandboxChat
 from gp_aiogram.sandbox.mini_apps import signed_init_data
 from gp_aiogram.sandbox.payments import PaymentDesk
 from gp_aiogram.sandbox.server import LocalServer
-from gp_aiogram.sandbox.shared import ApiCall, Shared, bot_profile
+from gp_aiogram.sandbox.shared import ApiCall, Shared
 from gp_aiogram.sandbox.updates import ApiError, Update, kind_of
 from gp_aiogram.sandbox.users import SandboxUser
 
@@ -287,7 +287,7 @@ class TelegramSandbox(LocalServer):
         owner = {"id": abs(chat_id), "is_bot": False, "first_name": "Owner"}
         chat = SandboxChat(self, raw, owner)
         for bot_id in (self.bot_id,) if admins is None else admins:
-            chat.set_up(bot_profile(bot_id))
+            chat.set_up(bot_id)
         self._shared.chats[chat_id], self._shared.groups[chat_id] = raw, chat
         return chat
 

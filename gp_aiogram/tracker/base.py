@@ -6,7 +6,9 @@ from collections import Counter
 
 from gp_aiogram.attribution import Attribution
 from gp_aiogram.courier import Courier
+from gp_aiogram.destinations.base import Destination
 from gp_aiogram.enrichment import Enrichment, opt_out_key
+from gp_aiogram.invites import Invites
 from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention
 from gp_aiogram.review import BeforeSend
@@ -18,6 +20,7 @@ class TrackerBase:
 
     attribution: Attribution
     counts: Counter[str]
+    invites: Invites
     stars: Stars | None
     retention: Retention
     _before_send: BeforeSend | None
@@ -31,6 +34,11 @@ class TrackerBase:
     def bots(self) -> dict[int, str | None]:
         """Bots whose updates came through here, with their usernames as far as known."""
         return self._enrichment.bots
+
+    @property
+    def destinations(self) -> list[Destination]:
+        """Where events go."""
+        return [lane.destination for lane in self._courier.lanes.values()]
 
     async def _opted_out(self, telegram_id: int) -> bool:
         if not await self._outbox.known_keys([opt_out_key(telegram_id)]):

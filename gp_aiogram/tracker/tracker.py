@@ -17,7 +17,8 @@ from gp_aiogram.courier import Courier
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.enrichment import Enrichment
 from gp_aiogram.errors import ConfigurationError, shown
-from gp_aiogram.event import AUTO_NAMES
+from gp_aiogram.event import checked_auto
+from gp_aiogram.invites import Invites
 from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention, keep_pruning
 from gp_aiogram.review import BeforeSend
@@ -70,6 +71,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         retention: Retention = DEFAULT_RETENTION,
     ) -> None:
         names = [destination.name for destination in destinations]
+        _check_stars(stars, destinations)
         if len(names) != len(set(names)):
             msg = f"two destinations share a name, give one name=...: {', '.join(sorted(names))}"
             raise ConfigurationError(msg)
@@ -77,7 +79,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self.attribution = attribution
         self.stars = stars
         self.retention = retention
-        self.auto = _checked_auto(auto)
+        self.auto = checked_auto(auto)
         self._before_send = before_send
         self._aside: set[asyncio.Task[None]] = set()
         self._pruning: asyncio.Task[None] | None = None
@@ -89,12 +91,22 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self._profiles = whole.profiles
         self._outbox = whole.outbox
         self._courier = Courier(destinations, self._outbox)
+        #: Invite links that carry sessions.
+        self.invites = Invites(whole.profiles, attribution, self._outbox.clock)
 
     @classmethod
-    def from_settings(cls, settings: Settings | None = None) -> Tracker:
+    def from_settings(
+        cls,
+        settings: Settings | None = None,
+        *,
+        before_send: BeforeSend | None = None,
+        auto: Collection[str] = (),
+    ) -> Tracker:
         """Build a tracker from ``GP_*`` environment variables and ``.env``.
 
         :param settings: read from the environment unless given.
+        :param before_send: as for the constructor.
+        :param auto: events to record without handlers, besides those of the settings.
         :raises ConfigurationError: names every variable that is missing or malformed.
         """
         settings = settings or Settings()
@@ -102,6 +114,10 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
             settings.destinations(),
             store=settings.build_store(),
             attribution=settings.attribution.build(),
+            before_send=before_send,
+            stars=settings.stars.build(),
+            auto=settings.auto | checked_auto(auto),
+            retention=settings.retention.build(),
         )
 
     def __repr__(self) -> str:
@@ -187,10 +203,11 @@ def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | Spl
     raise ConfigurationError(msg)
 
 
-def _checked_auto(names: Collection[str]) -> frozenset[str]:
-    given = {names} if isinstance(names, str) else {*names}
-    if unknown := given - AUTO_NAMES:
-        known = ", ".join(sorted(AUTO_NAMES))
-        msg = f"Tracker(auto=...) may name {known}, not {shown(min(unknown, key=str))}"
-        raise ConfigurationError(msg)
-    return frozenset(given)
+def _check_stars(stars: Stars | None, destinations: Sequence[Destination]) -> None:
+    for destination in destinations:
+        if stars is not None and not destination.knows_currency(stars.currency):
+            msg = (
+                f"{destination.name} does not take {stars.currency}, which stars are converted "
+                "to: choose another Tracker(stars=Stars(currency=...)), or give it a rate"
+            )
+            raise ConfigurationError(msg)

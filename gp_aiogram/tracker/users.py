@@ -39,22 +39,41 @@ class Users(TrackerBase):
         :raises EventError: when the user or the source makes no sense.
         :raises StoreError: when the store failed.
         """
+        session_id = self.attribution.session_id(payload)
         if source not in SOURCES:
             msg = f"source must be one of {', '.join(sorted(SOURCES))}, not {shown(source)}"
             raise EventError(msg)
-        session_id = self.attribution.session_id(payload)
         if session_id is None:
             return None
-        checked_telegram_id(telegram_id)
-        moment = self._enrichment.now() if at is None else checked_moment("at", at)
-        if await self._opted_out(telegram_id):
+        return await self._touched(
+            telegram_id, session_id, payload, bot_id=bot_id, source=source, at=at
+        )
+
+    async def capture_invite(
+        self,
+        telegram_id: int,
+        link: str,
+        *,
+        name: str | None = None,
+        bot_id: int | None = None,
+        source: Source = "invite",
+        at: datetime | None = None,
+    ) -> Session | None:
+        """Keep the touch of a user who came by an invite link; see :attr:`Tracker.invites`.
+
+        :param link: the invite link.
+        :param name: its name, which carries a session if the link was made so.
+        :return: None when the link stands for no session, or the user opted out.
+        :raises EventError: when the user makes no sense.
+        :raises StoreError: when the store failed.
+        """
+        session_id = await self.invites.session_id(link, name)
+        if session_id is None:
             return None
-        if bot_id is None:
-            bot_id = await self._enrichment.bot_of(telegram_id)
-        session = Session(bot_id, telegram_id, session_id, source, moment, payload)
-        await self._sessions.add_session(session)
-        self.counts["captured"] += 1
-        return session
+        payload = name or session_id
+        return await self._touched(
+            telegram_id, session_id, payload, bot_id=bot_id, source=source, at=at
+        )
 
     async def capture_init_data(
         self,
@@ -135,3 +154,24 @@ class Users(TrackerBase):
         :param bot_id: None means whichever bot of this store knows the user.
         """
         return await self._enrichment.session(telegram_id, bot_id, None)
+
+    async def _touched(
+        self,
+        telegram_id: int,
+        session_id: str,
+        payload: str,
+        *,
+        bot_id: int | None,
+        source: Source,
+        at: datetime | None,
+    ) -> Session | None:
+        checked_telegram_id(telegram_id)
+        moment = self._enrichment.now() if at is None else checked_moment("at", at)
+        if await self._opted_out(telegram_id):
+            return None
+        if bot_id is None:
+            bot_id = await self._enrichment.bot_of(telegram_id)
+        session = Session(bot_id, telegram_id, session_id, source, moment, payload)
+        await self._sessions.add_session(session)
+        self.counts["captured"] += 1
+        return session

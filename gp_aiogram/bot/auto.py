@@ -1,0 +1,158 @@
+"""Records what Telegram's own updates tell, without a handler."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiogram import BaseMiddleware, Bot
+from aiogram.enums import ChatType
+from aiogram.types import ChatMemberUpdated, TelegramObject, Update
+
+from gp_aiogram.bot.members import has_blocked, has_joined, has_left
+from gp_aiogram.bot.payments import Payment, completed, is_refund, payment_of
+from gp_aiogram.bot.starts import start_of
+from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
+from gp_aiogram.errors import GPError
+from gp_aiogram.event import FIRST_DEPOSIT, LATER_DEPOSIT, REFUND, update_event_id
+from gp_aiogram.rules import DEPOSIT
+from gp_aiogram.tracker import Tracker
+from gp_aiogram.user_tracker import UserTracker
+
+logger = logging.getLogger("gp_aiogram.auto")
+
+#: The type of update that an event is made of; Telegram must be asked to deliver it.
+UPDATE_TYPES: Mapping[str, str] = {
+    "Blocked": "my_chat_member",
+    "JoinRequest": "chat_join_request",
+    "Leave": "chat_member",
+    "Purchase": "message",
+    "Refund": "message",
+    "Start": "message",
+    "Subscribe": "chat_member",
+    "Subscription": "subscription",
+}
+
+#: What a decorator or handler may have recorded of the same update under another name.
+_SAME: Mapping[str, frozenset[str]] = {
+    "JoinRequest": frozenset({"Subscribe"}),
+    "Purchase": frozenset({DEPOSIT, FIRST_DEPOSIT, LATER_DEPOSIT}),
+    "Subscribe": frozenset({"JoinRequest"}),
+}
+
+
+@dataclass(frozen=True)
+class _Happened:
+    """What an update tells.
+
+    :param name: of the event.
+    :param where: counts once per user, session and this place; None counts each update.
+    """
+
+    name: str
+    where: object = None
+    payment: Payment | None = None
+    user_data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AutoMiddleware(BaseMiddleware):
+    """Outer middleware for ``dp.update``: records the events that ``Tracker(auto=...)`` names.
+
+    It does so when the bot's own handlers are done, whatever became of them, unless one of them
+    has recorded the same.
+
+    :param tracker: records the events.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+
+    async def __call__(
+        self,
+        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
+        event: TelegramObject,
+        data: dict[str, Any],
+    ) -> Any:
+        """Pass an update on, then record what it tells."""
+        try:
+            result = await handler(event, data)
+        except Exception:
+            await self._record(event, data)
+            raise
+        await self._record(event, data)
+        return result
+
+    async def _record(self, update: TelegramObject, data: dict[str, Any]) -> None:
+        try:
+            if isinstance(update, Update):
+                happened = _read(update, data["bot"])
+                if happened is not None and happened.name in self.tracker.auto:
+                    await self._keep(happened, update, data)
+        except GPError as error:
+            self._count(error)
+        except Exception as error:  # noqa: BLE001 - the bot's own error handlers must not see it
+            self._count(error, exc_info=error)
+
+    async def _keep(self, happened: _Happened, update: Update, data: dict[str, Any]) -> None:
+        gp: UserTracker | None = data.get(GP_KEY) or user_tracker(self.tracker, update, data)
+        names = {happened.name} | _SAME.get(happened.name, frozenset())
+        if gp is None or not gp.recorded.isdisjoint(names):
+            return
+        gp.at = time_of(update.event)
+        arguments: dict[str, Any] = {
+            "event_id": update_event_id(gp.bot_id, gp.update_id, "auto", happened.name),
+            "user_data": happened.user_data,
+        }
+        if happened.payment is not None:
+            arguments = completed(arguments, happened.payment)
+        if happened.where is not None:
+            session = await gp.load()
+            came_by = None if session is None else session.session_id
+            arguments["once"] = f"{gp.bot_id}:{happened.where}:{gp.telegram_id}:{came_by}"
+        if happened.name == REFUND:
+            await gp.refund(**arguments)
+        else:
+            await gp.track(happened.name, **arguments)
+
+    def _count(self, error: Exception, exc_info: Exception | None = None) -> None:
+        self.tracker.counts["auto_errors"] += 1
+        logger.error("an update recorded nothing: %s", error, exc_info=exc_info)
+
+
+def _read(update: Update, bot: Bot) -> _Happened | None:
+    if update.message is not None:
+        return _read_message(update, bot)
+    if update.chat_join_request is not None:
+        chat_id = update.chat_join_request.chat.id
+        return _Happened("JoinRequest", where=chat_id, user_data={"chat_id": chat_id})
+    if update.chat_member is not None:
+        return _read_member(update.chat_member)
+    if update.my_chat_member is not None and has_blocked(update.my_chat_member):
+        return _Happened("Blocked")
+    # Not there before aiogram 3.31.
+    subscription = getattr(update, "subscription", None)
+    if subscription is not None:
+        told = {"state": subscription.state, "invoice_payload": subscription.invoice_payload}
+        return _Happened("Subscription", user_data=told)
+    return None
+
+
+def _read_message(update: Update, bot: Bot) -> _Happened | None:
+    message = update.message
+    payment = payment_of(message)
+    if payment is not None:
+        return _Happened(REFUND if is_refund(message) else "Purchase", payment=payment)
+    if start_of(message, bot) and message and message.chat.type == ChatType.PRIVATE:
+        return _Happened("Start", where="start")
+    return None
+
+
+def _read_member(change: ChatMemberUpdated) -> _Happened | None:
+    told = {"chat_id": change.chat.id}
+    if has_joined(change):
+        return _Happened("Subscribe", where=change.chat.id, user_data=told)
+    if has_left(change):
+        return _Happened("Leave", user_data=told)
+    return None
