@@ -66,9 +66,9 @@ class UserTracker:
         return self._session
 
     async def load(self) -> Session | None:
-        """Read the session from the store, once."""
+        """Read the session that counts when the update happened from the store, once."""
         if not self._loaded:
-            self._session = await self.tracker.session(self.telegram_id, self.bot_id)
+            self._session = await self.tracker.session(self.telegram_id, self.bot_id, at=self.at)
             self._loaded = True
         return self._session
 
