@@ -184,7 +184,7 @@ def new_event(
         session_id=None if session_id is None else _text("session_id", session_id),
         value=None if value is None or code is None else amount(value, code),
         currency=code,
-        user_data=_json_object(user_data),
+        user_data=checked_user_data(user_data),
     )
 
 
@@ -255,7 +255,11 @@ def checked_telegram_id(value: object) -> int:
     return value
 
 
-def _json_object(user_data: object) -> Mapping[str, Any]:
+def checked_user_data(user_data: object) -> Mapping[str, Any]:
+    """Return a copy of what an event is to carry; nothing when None.
+
+    :raises EventError: when it holds anything but JSON values, or too much.
+    """
     if user_data is None:
         return {}
     if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import Event, is_text, new_event
+from gp_aiogram.event import Event, checked_user_data, is_text, new_event
 from gp_aiogram.money import is_stars
 from gp_aiogram.review import reviewed
 from gp_aiogram.tracker.base import TrackerBase
@@ -118,7 +118,7 @@ class Events(TrackerBase):
         if self.stars is None or not is_stars(facts["currency"]) or facts["value"] is None:
             return facts
         worth = self.stars.worth(facts["value"])
-        user_data = {STARS_KEY: str(facts["value"]), **(facts["user_data"] or {})}
+        user_data = {STARS_KEY: str(facts["value"]), **checked_user_data(facts["user_data"])}
         return {
             **facts,
             "value": worth,
