@@ -97,6 +97,7 @@ class UserTracker:
         event_id: str | None = None,
         event_time: datetime | None = None,
         once: str | int | None = None,
+        order: str | int | None = None,
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
@@ -115,6 +116,7 @@ class UserTracker:
             event_id=self._next_event_id(name) if event_id is None else event_id,
             event_time=event_time or self.at,
             once=once,
+            order=order,
             to=to,
         )
 
@@ -158,6 +160,7 @@ class UserTracker:
         value: object = None,
         currency: str | None = None,
         user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
         event_time: datetime | None = None,
         to: str | Collection[str] | None = None,
@@ -171,6 +174,7 @@ class UserTracker:
             value=value,
             currency=currency,
             user_data=user_data,
+            session_id=session_id,
             event_id=self._next_event_id(REFUND) if event_id is None else event_id,
             event_time=event_time or self.at,
             to=to,
