@@ -206,6 +206,17 @@ def test_settings_may_be_given_instead_of_read():
     assert tracker.attribution.touch == "first"
 
 
+async def test_what_code_decides_is_given_beside_the_settings(environment):
+    environment(COMPLETE, GP_STORE="memory://", GP_AUTO="Start")
+    tracker = Tracker.from_settings(
+        before_send=lambda event: None if event.name == "DEP" else event,
+        auto={"Refund"},
+    )
+    assert tracker.auto == {"Start", "Refund"}
+    assert await tracker.track("FTD", telegram_id=7, value=1) is not None
+    assert await tracker.track("DEP", telegram_id=7, value=1) is None
+
+
 def test_variables_with_the_prefix_that_are_not_ours_are_left_alone(environment):
     environment(COMPLETE, GP_EDITOR="vi", GP_FOO__BAR="1")
     assert len(Settings().destinations()) == 1

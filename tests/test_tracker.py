@@ -137,6 +137,26 @@ async def test_once_with_a_key_is_for_everybody_but_per_name(tracker: Tracker) -
     assert not await recorded(once="15")
 
 
+async def test_a_refund_gives_back_all_of_the_payment_unless_told_otherwise(
+    tracker: Tracker,
+    recorder: Recorder,
+) -> None:
+    for order in ("whole", "part"):
+        await tracker.deposit(telegram_id=7, value="19.99", currency="EUR", once=order)
+    await deliver(tracker)
+    whole = await tracker.refund("whole", telegram_id=7)
+    part = await tracker.refund("part", telegram_id=7, value=5, currency="USD")
+    unknown = await tracker.refund("unknown", telegram_id=7)
+    await deliver(tracker)
+    assert recorder.events[2:] == [whole, part, unknown]
+    told = [(event.name, event.value, event.currency) for event in recorder.events[2:]]
+    assert told == [
+        ("Refund", Decimal("19.99"), "EUR"),
+        ("Refund", Decimal(5), "USD"),
+        ("Refund", None, None),
+    ]
+
+
 async def test_once_is_decided_atomically(tmp_path: Path, recorder: Recorder) -> None:
     async with Tracker([recorder], store=SQLiteStore(tmp_path / "gp.sqlite3")) as tracker:
         events = await asyncio.gather(

@@ -130,7 +130,7 @@ class Deposits(Events):
         the payment get a ``Refund``; of the others the log tells that it stays counted there.
 
         :param once: the order's id that the payment was recorded with.
-        :param value: what was given back, if known.
+        :param value: what was given back; None means all of the payment, if it is still known.
         :return: the ``Refund``; None when nothing is recorded, as with :meth:`track`.
         :raises EventError: when no event can be built from this.
         :raises StoreError: when the store failed; report the refund again.
@@ -151,15 +151,21 @@ class Deposits(Events):
             user_data=user_data,
             event_id=event_id,
         )
-        untold, told = _sorted_out(await self._outbox.cancel(order, _REFUNDED))
+        payments = await self._outbox.cancel(order, _REFUNDED)
         if refund is None:
             return None
+        key = f"key:{REFUND}:{order}"
+        if await self._outbox.known_keys([key]):
+            self.counts["duplicates"] += 1
+            return None
+        refund = _of_payment(refund, payments)
+        untold, told = _sorted_out(payments)
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
             logger.warning("%s gets no refund: order %s stays counted there", name, order)
         getting = [name for name in wanting if name not in untold]
-        kept = await self._keep(refund, getting, [f"key:{REFUND}:{order}"])
+        kept = await self._keep(refund, getting, [key])
         return await self._remembered(kept, session_id)
 
     async def _may_be_ftd(
@@ -191,6 +197,22 @@ def _check_window(within: object) -> None:
 
 def _any_bots_key(telegram_id: int) -> str:
     return f"user:0:{telegram_id}:{FIRST_DEPOSIT}"
+
+
+def _of_payment(refund: Event, payments: Collection[Delivery]) -> Event:
+    """Credit a refund to the payment's own session; without a value it gives back all of it."""
+    for payment in (delivery.event for delivery in payments):
+        if payment.value is not None:
+            amount = (payment.value, payment.currency)
+            value, currency = amount if refund.value is None else (refund.value, refund.currency)
+            return replace(
+                refund,
+                session_id=payment.session_id,
+                click=payment.click,
+                value=value,
+                currency=currency,
+            )
+    return refund
 
 
 def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:

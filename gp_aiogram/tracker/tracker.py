@@ -100,11 +100,13 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         settings: Settings | None = None,
         *,
         before_send: BeforeSend | None = None,
+        auto: Collection[str] = (),
     ) -> Tracker:
         """Build a tracker from ``GP_*`` environment variables and ``.env``.
 
         :param settings: read from the environment unless given.
         :param before_send: as for the constructor.
+        :param auto: events to record without handlers, besides those of the settings.
         :raises ConfigurationError: names every variable that is missing or malformed.
         """
         settings = settings or Settings()
@@ -114,7 +116,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
             attribution=settings.attribution.build(),
             before_send=before_send,
             stars=settings.stars.build(),
-            auto=settings.auto,
+            auto=settings.auto | checked_auto(auto),
             retention=settings.retention.build(),
         )
 
