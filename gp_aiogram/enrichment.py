@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import replace
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from gp_aiogram.attribution import Attribution, Session
 from gp_aiogram.event import Event, utc_from_timestamp
-from gp_aiogram.stores.base import Profile, SplitStore, Store
+from gp_aiogram.stores.base import Known, Profile, SplitStore, Store
 from gp_aiogram.traits import merged, split_off
 
 logger = logging.getLogger("gp_aiogram")
@@ -19,7 +20,7 @@ class Enrichment:
     """Knows who a user is, as far as the store does.
 
     A session or profile that cannot be read costs no event. A bot that cannot be found out does:
-    the once-key of a user depends on it.
+    the once-key of a user depends on it; so does a wish not to be recorded.
 
     :param counts: what goes wrong is counted here.
     """
@@ -33,6 +34,7 @@ class Enrichment:
         #: Bots whose updates came through here, with their usernames as far as aiogram has
         #: learned them. The only one stands in where none is named.
         self.bots: dict[int, str | None] = {}
+        self._whole = store if isinstance(store, Store) else None
         self._sessions = store.sessions
         self._profiles = store.profiles
         self._outbox = store.outbox
@@ -50,31 +52,39 @@ class Enrichment:
         bot_id: int | None,
         session_id: str | None,
         event_time: datetime | None,
-    ) -> Event:
+    ) -> Event | None:
         """Return the event with all that is known; what the caller gave stands.
 
         :param event_time: None when the caller gave no time of its own.
+        :return: None when the user has opted out.
         """
         if bot_id is None:
             bot_id = await self.bot_of(event.telegram_id)
-        if session_id is None:
-            session_id = await self._session_id(event.telegram_id, bot_id, event_time)
-        profile = await self._profile(event.telegram_id, session_id)
+        known = await self._known(event, bot_id, session_id, event_time)
+        if known.keys:
+            return None
+        if known.session is not None:
+            session_id = known.session.session_id
         user_data, contacts = split_off(event.user_data)
-        return replace(
-            event,
+        return Event(
+            event_id=event.event_id,
+            name=event.name,
+            event_time=event.event_time,
+            telegram_id=event.telegram_id,
             bot_id=bot_id,
             session_id=session_id,
+            value=event.value,
+            currency=event.currency,
             user_data=user_data,
-            click=profile.click,
-            traits=merged(profile.traits, contacts),
+            click=known.profile.click,
+            traits=merged(known.profile.traits, contacts),
             bot_username=None if bot_id is None else self.bots.get(bot_id),
         )
 
     async def remember(self, event: Event) -> None:
         """Keep the session that a caller has named, as a touch: later events know it, too."""
-        known = await self._session_id(event.telegram_id, event.bot_id, event.event_time)
-        if event.session_id is None or event.session_id == known:
+        known = await self._readable_session(event.telegram_id, event.bot_id, event.event_time)
+        if event.session_id is None or (known and event.session_id == known.session_id):
             return
         touch = Session(
             bot_id=event.bot_id,
@@ -100,22 +110,43 @@ class Enrichment:
             (known,) = self.bots
         return known
 
-    async def _session_id(
+    async def _known(
+        self,
+        event: Event,
+        bot_id: int | None,
+        session_id: str | None,
+        event_time: datetime | None,
+    ) -> Known:
+        """Return what the store knows; no session where the caller has named one."""
+        telegram_id = event.telegram_id
+        keys = [opt_out_key(telegram_id)]
+        if self._whole is not None and session_id is None:
+            # What fails is read once more part by part, so that the other parts are not lost.
+            with suppress(Exception):
+                which = self._which(event.event_time, event_time)
+                return await self._whole.known(telegram_id, bot_id, keys=keys, **which)
+        session = None
+        if session_id is None:
+            session = await self._readable_session(telegram_id, bot_id, event_time)
+            session_id = None if session is None else session.session_id
+        profile = await self._readable_profile(telegram_id, session_id)
+        return Known(session, profile, await self._outbox.known_keys(keys))
+
+    async def _readable_session(
         self,
         telegram_id: int,
         bot_id: int | None,
         event_time: datetime | None,
-    ) -> str | None:
+    ) -> Session | None:
         try:
-            session = await self.session(telegram_id, bot_id, event_time)
+            return await self.session(telegram_id, bot_id, event_time)
         except Exception:
             # An event without its session is worth more than no event.
             logger.exception("the session of user %d could not be read", telegram_id)
             self._counts["session_errors"] += 1
             return None
-        return session.session_id if session is not None else None
 
-    async def _profile(self, telegram_id: int, session_id: str | None) -> Profile:
+    async def _readable_profile(self, telegram_id: int, session_id: str | None) -> Profile:
         try:
             return await self._profiles.profile(telegram_id, session_id)
         except Exception:
@@ -134,11 +165,18 @@ class Enrichment:
         Only an event with a time of its own is protected from later touches: "now" comes from this
         machine's clock and the time of a touch from Telegram's, which may be ahead.
         """
-        return await self._sessions.find_session(
-            telegram_id,
-            bot_id,
-            first=self._attribution.touch == "first",
-            since=(event_time or self.now()) - self._attribution.window,
-            until=event_time,
-            preferred=self._attribution.preferred,
-        )
+        which = self._which(event_time or self.now(), event_time)
+        return await self._sessions.find_session(telegram_id, bot_id, **which)
+
+    def _which(self, moment: datetime, until: datetime | None) -> dict[str, Any]:
+        return {
+            "first": self._attribution.touch == "first",
+            "since": moment - self._attribution.window,
+            "until": until,
+            "preferred": self._attribution.preferred,
+        }
+
+
+def opt_out_key(telegram_id: int) -> str:
+    """Return the once-key of a user who wants nothing to be recorded."""
+    return f"opted out:{telegram_id}"

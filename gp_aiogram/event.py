@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from gp_aiogram.click import Click
 from gp_aiogram.clock import from_ms
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import ConfigurationError, EventError, shown
 from gp_aiogram.money import DEFAULT_CURRENCY, amount, currency_code
 
 #: The event keys of the GramPixel document ("Send Custom Event"); any other name is custom.
@@ -55,6 +55,10 @@ _strict = json.JSONEncoder(allow_nan=False).encode
 MAX_NAME_LENGTH = 100
 MAX_ID_LENGTH = 128
 MAX_USER_DATA_BYTES = 64 * 1024
+
+#: So many values, their texts and keys of so many characters together, surely fit: JSON makes 12
+#: bytes of a character at most.
+_FEW, _SHORT = 100, 5000
 
 #: Telegram: "at most 52 significant bits"; everything we store ids in takes 63.
 _MAX_TELEGRAM_ID = 2**63 - 1
@@ -134,6 +138,19 @@ class Event:
         )
 
 
+def checked_auto(names: Collection[str]) -> frozenset[str]:
+    """Return what ``Tracker(auto=...)`` names.
+
+    :raises ConfigurationError: when a name is none of :data:`AUTO_NAMES`.
+    """
+    given = frozenset({names} if isinstance(names, str) else names)
+    if unknown := given - AUTO_NAMES:
+        known = ", ".join(sorted(AUTO_NAMES))
+        msg = f"auto=... may name {known}, not {shown(min(unknown, key=str))}"
+        raise ConfigurationError(msg)
+    return given
+
+
 def new_event(
     name: str,
     *,
@@ -171,7 +188,7 @@ def new_event(
         session_id=None if session_id is None else _text("session_id", session_id),
         value=None if value is None or code is None else amount(value, code),
         currency=code,
-        user_data=_json_object(user_data),
+        user_data=checked_user_data(user_data),
     )
 
 
@@ -242,9 +259,15 @@ def checked_telegram_id(value: object) -> int:
     return value
 
 
-def _json_object(user_data: object) -> Mapping[str, Any]:
+def checked_user_data(user_data: object) -> Mapping[str, Any]:
+    """Return a copy of what an event is to carry; nothing when None.
+
+    :raises EventError: when it holds anything but JSON values, or too much.
+    """
     if user_data is None:
         return {}
+    if _is_small_and_flat(user_data):
+        return user_data.copy()
     if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):
         msg = f"user_data must be a mapping with text keys, not {shown(user_data)}"
         raise EventError(msg)
@@ -259,3 +282,22 @@ def _json_object(user_data: object) -> Mapping[str, Any]:
     # A copy of our own: what the caller changes later must not change the event.
     copy: dict[str, Any] = json.loads(text)
     return copy
+
+
+def _is_small_and_flat(user_data: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a copy is all that JSON would make of this, and surely a short one."""
+    if type(user_data) is not dict or len(user_data) > _FEW:
+        return False
+    length = 0
+    for key, value in user_data.items():
+        if type(key) is not str or not _is_scalar(value):
+            return False
+        length += len(key) + (len(value) if type(value) is str else 0)
+    return length <= _SHORT
+
+
+def _is_scalar(value: Any) -> bool:
+    kind = type(value)
+    if kind is int or kind is float:
+        return bool(-_MAX_TELEGRAM_ID <= value <= _MAX_TELEGRAM_ID)
+    return kind is str or kind is bool or value is None

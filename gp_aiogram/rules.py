@@ -7,7 +7,7 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from magic_filter import MagicFilter
 
@@ -24,6 +24,26 @@ DEPOSIT = "deposit"
 #: What an argument of ``@track`` may be: a constant, a MagicFilter on the event, or a callable
 #: whose parameters are filled by name.
 Argument = Any
+
+
+class Arguments(TypedDict, total=False):
+    """The keyword arguments of :data:`track`."""
+
+    value: Argument
+    currency: Argument
+    user_data: Argument
+    session_id: Argument
+    when: Argument
+    once: Argument
+    event_id: Argument
+    to: Argument
+
+
+class DepositArguments(Arguments, total=False):
+    """The keyword arguments of ``track.deposit``."""
+
+    ftd_within: Argument
+    ftd_needs_session: Argument
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,37 +159,46 @@ track = _Track()
 
 
 def _marking(name: str, when: Argument, **arguments: Argument) -> Callable[[Handler], Handler]:
-    given = {key: argument for key, argument in arguments.items() if argument is not None}
-
     def decorate(handler: Handler) -> Handler:
-        _mark(handler, name, when, given)
+        number = len(marks_on(handler))
+        _write_mark(handler, new_mark(handler, name, number, when=when, **arguments))
         return handler
 
     return decorate
 
 
-def _mark(
+def new_mark(
     handler: Callable[..., Any],
     name: str,
-    when: Argument,
-    arguments: Mapping[str, Argument],
-) -> None:
+    number: int,
+    *,
+    when: Argument = None,
+    **arguments: Argument,
+) -> Mark:
+    """Make a mark, which is written nowhere yet.
+
+    :param number: tells it from the other marks of the handler.
+    :param arguments: of ``Tracker.track``; None for what was not given.
+    """
+    function = inspect.unwrap(handler)
+    title = f"{_module(function)}.{_name(function)}"
+    return Mark(
+        name=name,
+        rule=f"{title} {number}",
+        handler=title,
+        target=None if handler is function else handler,
+        when=when,
+        arguments={key: argument for key, argument in arguments.items() if argument is not None},
+    )
+
+
+def _write_mark(handler: Callable[..., Any], mark: Mark) -> None:
     """Write a mark where aiogram reads flags: on the function beneath all ``functools.wraps``.
 
     It goes on the decorated wrapper as well, for decorators that copy attributes but hide what
     they wrap.
     """
     function = inspect.unwrap(handler)
-    marks = marks_on(handler)
-    title = f"{_module(function)}.{_name(function)}"
-    mark = Mark(
-        name=name,
-        rule=f"{title} {len(marks)}",
-        handler=title,
-        target=None if handler is function else handler,
-        when=when,
-        arguments=arguments,
-    )
     _write(function, mark)
     if handler is not function:
         _write(handler, mark)
@@ -194,7 +223,14 @@ def marked_handlers() -> list[str]:
 def marks_on(handler: Callable[..., Any]) -> tuple[Mark, ...]:
     """Marks that a handler carries now, whether aiogram has seen them or not."""
     function = inspect.unwrap(handler)
-    return applying(handler, getattr(function, "aiogram_flag", {}).get(FLAG, ()))
+    marks = applying(handler, getattr(function, "aiogram_flag", {}).get(FLAG, ()))
+    return (*hidden_marks(handler), *marks)
+
+
+def hidden_marks(handler: Callable[..., Any]) -> tuple[Mark, ...]:
+    """Marks beneath dishka's ``inject``, which passes on no flags of what it wraps."""
+    injected = getattr(inspect.unwrap(handler), "__dishka_orig_func__", None)
+    return () if injected is None else marks_on(injected)
 
 
 def applying(handler: Callable[..., Any], marks: Collection[Mark]) -> tuple[Mark, ...]:
@@ -236,7 +272,7 @@ async def resolve(argument: Argument, event: Any, scope: Mapping[str, Any]) -> A
 def _injected(function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what a callable's parameters name."""
     injected: dict[str, Any] = {}
-    for parameter in _signature(function).parameters.values():
+    for parameter in signature_of(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             return dict(scope)
         if parameter.name in scope:
@@ -252,9 +288,9 @@ def _injected(function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[st
     return injected
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a callable's signature; names that exist for type checkers only do not matter."""
     if sys.version_info >= (3, 14):
-        # Names that exist for type checkers only must not break the look at a signature.
         from annotationlib import Format  # noqa: PLC0415 - not there before 3.14
 
         return inspect.signature(function, annotation_format=Format.FORWARDREF)

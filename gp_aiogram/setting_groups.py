@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from gp_aiogram.destinations.http import checked_secret, checked_url
 from gp_aiogram.destinations.leadsail import LeadSail
 from gp_aiogram.destinations.meta import MetaCAPI
 from gp_aiogram.destinations.tiktok import TikTokEvents
+from gp_aiogram.money import Stars
+from gp_aiogram.retention import Retention
 
 AnyDestination = TypeVar("AnyDestination", bound=Destination)
 
@@ -37,11 +40,23 @@ _URL = Annotated[str, judged_by(lambda url: checked_url("it", url))]
 _Days = Annotated[float, judged_by(lambda days: Attribution(window=timedelta(days=days)))]
 _Pattern = Annotated[str, judged_by(lambda pattern: Attribution(pattern=pattern))]
 
+_Rate = Annotated[Decimal, judged_by(lambda rate: Stars(rate=rate))]
+_Currency = Annotated[str, judged_by(lambda code: Stars(currency=code))]
+
 _AN_ID = "the id that the platform's Events Manager shows"
 _A_TOKEN = "an access token, without white space"  # noqa: S105 - no secret
 _A_TEST_CODE = "the code under Test Events; unset it when the test is over"
 _A_URL = "an http or https URL"
 _RETRY_OR_HOLD = "retry or hold"
+
+
+def _days_kept(default: float) -> Any:
+    return Field(
+        default=default,
+        gt=0,
+        le=LONGEST_WINDOW.days,
+        description=f"a positive number of days, at most {LONGEST_WINDOW.days}",
+    )
 
 
 class _Group(BaseModel):
@@ -140,6 +155,7 @@ class AttributionGroup(_Group):
         description=f"a positive number of days, at most {LONGEST_WINDOW.days}",
     )
     pattern: _Pattern = Field(default=SESSION_PATTERN, description="a regular expression")
+    invites_first: bool = Field(default=True, description="true or false")
 
     def build(self) -> Attribution:
         """Build the attribution policy."""
@@ -147,4 +163,32 @@ class AttributionGroup(_Group):
             touch=self.touch,
             window=timedelta(days=self.window_days),
             pattern=self.pattern,
+            invites_first=self.invites_first,
+        )
+
+
+class StarsGroup(_Group):
+    """``GP_STARS__*``: arguments of :class:`~gp_aiogram.Stars`."""
+
+    rate: _Rate = Field(default=Stars().rate, description="what a star is worth, such as 0.013")
+    currency: _Currency = Field(default=Stars().currency, description="an ISO 4217 code")
+
+    def build(self) -> Stars:
+        """Build the rate of exchange."""
+        return Stars(rate=self.rate, currency=self.currency)
+
+
+class RetentionGroup(_Group):
+    """``GP_RETENTION__*``: arguments of :class:`~gp_aiogram.Retention`, in days."""
+
+    sessions_days: float = _days_kept(90)
+    events_days: float = _days_kept(30)
+    dead_letters_days: float = _days_kept(30)
+
+    def build(self) -> Retention:
+        """Build the rule of what is kept how long."""
+        return Retention(
+            sessions=timedelta(days=self.sessions_days),
+            events=timedelta(days=self.events_days),
+            dead_letters=timedelta(days=self.dead_letters_days),
         )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError
+from gp_aiogram.event import AUTO_NAMES, checked_auto
 from gp_aiogram.setting_groups import (
     AttributionGroup,
     DestinationGroup,
     GramPixelGroup,
     LeadSailGroup,
     MetaGroup,
+    RetentionGroup,
+    StarsGroup,
     TikTokGroup,
     judged_by,
 )
@@ -29,9 +32,18 @@ _GROUPS: dict[str, type[BaseModel]] = {
     "grampixel": GramPixelGroup,
     "leadsail": LeadSailGroup,
     "meta": MetaGroup,
+    "retention": RetentionGroup,
+    "stars": StarsGroup,
     "tiktok": TikTokGroup,
 }
 
+
+def _names(names: Any) -> Any:
+    """Split what an environment variable holds."""
+    return names.replace(",", " ").split() if isinstance(names, str) else names
+
+
+_Auto = Annotated[frozenset[str], NoDecode, BeforeValidator(_names), AfterValidator(checked_auto)]
 _StoreURL = Annotated[str, judged_by(from_url)]
 
 
@@ -60,6 +72,12 @@ class Settings(BaseSettings):
         description="a URL such as sqlite:///gp.sqlite3 or memory://",
     )
     attribution: AttributionGroup = _group("GP_ATTRIBUTION__TOUCH", AttributionGroup())
+    stars: StarsGroup = _group("GP_STARS__RATE", StarsGroup())
+    retention: RetentionGroup = _group("GP_RETENTION__EVENTS_DAYS", RetentionGroup())
+    auto: _Auto = Field(
+        default=frozenset(),
+        description=f"names with commas between, of {', '.join(sorted(AUTO_NAMES))}",
+    )
     grampixel: GramPixelGroup | None = _group("GP_GRAMPIXEL__API_KEY")
     leadsail: LeadSailGroup | None = _group("GP_LEADSAIL__API_KEY")
     meta: MetaGroup | None = _group("GP_META__PIXEL_ID")

@@ -15,18 +15,19 @@ from gp_aiogram.tracker import Tracker
 class UserTracker:
     """Tracks for one user during one update; injected into handlers as ``gp``.
 
-    :param update_id: Telegram's number of the update; makes event ids stable.
+    :param update_id: Telegram's number of the update, makes event ids stable; 0 for an update
+        that another library made up.
     """
 
     __slots__ = (
         "_loaded",
         "_session",
         "_tracked",
-        "_tracker",
         "at",
         "bot_id",
         "recorded",
         "telegram_id",
+        "tracker",
         "update_id",
     )
 
@@ -44,7 +45,8 @@ class UserTracker:
         self.at: datetime | None = None
         #: Names of the events that were recorded during this update, ``deposit`` among them.
         self.recorded: set[str] = set()
-        self._tracker = tracker
+        #: The bot's own tracker.
+        self.tracker = tracker
         self._tracked = 0
         self._session: Session | None = None
         self._loaded = False
@@ -64,9 +66,9 @@ class UserTracker:
         return self._session
 
     async def load(self) -> Session | None:
-        """Read the session from the store, once."""
+        """Read the session that counts when the update happened from the store, once."""
         if not self._loaded:
-            self._session = await self._tracker.session(self.telegram_id, self.bot_id)
+            self._session = await self.tracker.session(self.telegram_id, self.bot_id, at=self.at)
             self._loaded = True
         return self._session
 
@@ -82,7 +84,7 @@ class UserTracker:
         **traits: object,
     ) -> None:
         """Keep what is known of this user; see :meth:`Tracker.identify`."""
-        await self._tracker.identify(self.telegram_id, user=user, contact=contact, **traits)
+        await self.tracker.identify(self.telegram_id, user=user, contact=contact, **traits)
 
     async def track(
         self,
@@ -95,6 +97,7 @@ class UserTracker:
         event_id: str | None = None,
         event_time: datetime | None = None,
         once: str | int | None = None,
+        order: str | int | None = None,
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
@@ -102,7 +105,7 @@ class UserTracker:
         The same update makes the same event ids, so one that Telegram delivers twice counts once.
         """
         self.recorded.add(name)
-        return await self._tracker.track(
+        return await self.tracker.track(
             name,
             telegram_id=self.telegram_id,
             bot_id=self.bot_id,
@@ -113,6 +116,7 @@ class UserTracker:
             event_id=self._next_event_id(name) if event_id is None else event_id,
             event_time=event_time or self.at,
             once=once,
+            order=order,
             to=to,
         )
 
@@ -133,7 +137,7 @@ class UserTracker:
     ) -> Event | None:
         """Record a deposit of this user; see :meth:`Tracker.deposit`."""
         self.recorded.add(DEPOSIT)
-        return await self._tracker.deposit(
+        return await self.tracker.deposit(
             telegram_id=self.telegram_id,
             bot_id=self.bot_id,
             value=value,
@@ -156,19 +160,21 @@ class UserTracker:
         value: object = None,
         currency: str | None = None,
         user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
         event_time: datetime | None = None,
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Take back what this user has paid; see :meth:`Tracker.refund`."""
         self.recorded.add(REFUND)
-        return await self._tracker.refund(
+        return await self.tracker.refund(
             once,
             telegram_id=self.telegram_id,
             bot_id=self.bot_id,
             value=value,
             currency=currency,
             user_data=user_data,
+            session_id=session_id,
             event_id=self._next_event_id(REFUND) if event_id is None else event_id,
             event_time=event_time or self.at,
             to=to,
@@ -176,18 +182,27 @@ class UserTracker:
 
     async def opt_out(self) -> None:
         """Record nothing more of this user; see :meth:`Tracker.opt_out`."""
-        await self._tracker.opt_out(self.telegram_id)
+        await self.tracker.opt_out(self.telegram_id)
 
     async def opt_in(self) -> None:
         """Record this user again; see :meth:`Tracker.opt_in`."""
-        await self._tracker.opt_in(self.telegram_id)
+        await self.tracker.opt_in(self.telegram_id)
 
     async def forget(self) -> None:
         """Erase what is stored of this user; see :meth:`Tracker.forget`."""
-        await self._tracker.forget(self.telegram_id)
+        await self.tracker.forget(self.telegram_id)
 
-    def _next_event_id(self, name: str) -> str:
-        """Make the id of the next event: the same when Telegram delivers the update again."""
+    def event_id(self, rule: str, name: str) -> str | None:
+        """Return the id of an event, the same when Telegram delivers the update again.
+
+        :param rule: what tells this place in the code from others.
+        :return: None when the update is not Telegram's; then each event is one of its own.
+        """
+        if not self.update_id:
+            return None
+        return update_event_id(self.bot_id, self.update_id, rule, name)
+
+    def _next_event_id(self, name: str) -> str | None:
         rule = f"gp.track {self._tracked}"
         self._tracked += 1
-        return update_event_id(self.bot_id, self.update_id, rule, name)
+        return self.event_id(rule, name)

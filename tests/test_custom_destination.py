@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gp_aiogram import Destination, MemoryStore, Tracker
+from gp_aiogram import Destination, Event, HTTPDestination, MemoryStore, Tracker
+from gp_aiogram.event import new_event
 
 DOCS = Path(__file__).parent.parent / "docs" / "destinations.md"
 
@@ -70,3 +73,16 @@ async def test_it_delivers_by_get_and_is_told_apart(keitaro: Any) -> None:
         assert (queries[0]["payout"], queries[0]["currency"]) == ("9.90", "USD")
     finally:
         await runner.cleanup()
+
+
+async def test_a_body_that_holds_itself_is_an_error_and_no_endless_request() -> None:
+    class Own(HTTPDestination):
+        async def send(self, events: Sequence[Event]) -> None:
+            body: dict[str, Any] = {"event_id": events[0].event_id}
+            body["self"] = body
+            await self.post("/", body)
+
+    destination = Own(name="own", base_url="https://example.com")
+    event = new_event("REG", telegram_id=7, event_time=datetime.now(timezone.utc))
+    with pytest.raises(RecursionError):
+        await destination.send([event])

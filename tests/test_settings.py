@@ -106,6 +106,54 @@ def test_every_setting_can_come_from_the_environment(environment):
     assert Tracker.from_settings().attribution == settings.attribution.build()
 
 
+def test_stars_retention_and_automatic_events_can_be_set(environment):
+    environment(
+        COMPLETE,
+        GP_STARS__RATE="0.02",
+        GP_STARS__CURRENCY="eur",
+        GP_RETENTION__SESSIONS_DAYS="365",
+        GP_RETENTION__EVENTS_DAYS="7",
+        GP_RETENTION__DEAD_LETTERS_DAYS="0.5",
+        GP_AUTO="Start, Purchase,Refund",
+        GP_ATTRIBUTION__INVITES_FIRST="false",
+    )
+    tracker = Tracker.from_settings()
+    assert tracker.stars == Stars(rate=Decimal("0.02"), currency="EUR")
+    assert tracker.retention == Retention(
+        sessions=timedelta(days=365),
+        events=timedelta(days=7),
+        dead_letters=timedelta(hours=12),
+    )
+    assert tracker.auto == {"Start", "Purchase", "Refund"}
+    assert tracker.attribution.preferred == ()
+
+
+def test_without_settings_the_defaults_hold(environment):
+    environment(COMPLETE)
+    tracker = Tracker.from_settings()
+    assert (tracker.stars, tracker.retention, tracker.auto) == (Stars(), Retention(), set())
+    assert tracker.attribution.preferred == ("invite", "join_request")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("GP_STARS__RATE", "0", "what a star is worth, such as 0.013"),
+        ("GP_STARS__RATE", "much", "what a star is worth, such as 0.013"),
+        ("GP_STARS__CURRENCY", "XTR", "an ISO 4217 code"),
+        ("GP_RETENTION__EVENTS_DAYS", "-1", "a positive number of days"),
+        ("GP_RETENTION__SESSIONS_DAYS", "forever", "a positive number of days"),
+        ("GP_AUTO", "Start,Sneeze", "JoinRequest, Leave, Purchase"),
+        ("GP_ATTRIBUTION__INVITES_FIRST", "perhaps", "true or false"),
+    ],
+)
+def test_what_makes_no_sense_is_named_with_what_would(environment, variable, value, expected):
+    environment(COMPLETE, **{variable: value})
+    text = complaint()
+    assert variable in text
+    assert expected in text
+
+
 def test_names_of_variables_may_be_written_in_small_letters(environment):
     environment({name.lower(): value for name, value in COMPLETE.items()})
     assert len(Settings().destinations()) == 1
@@ -159,17 +207,13 @@ def test_settings_may_be_given_instead_of_read():
 
 
 async def test_what_code_decides_is_given_beside_the_settings(environment):
-    environment(COMPLETE, GP_STORE="memory://")
+    environment(COMPLETE, GP_STORE="memory://", GP_AUTO="Start")
     tracker = Tracker.from_settings(
         before_send=lambda event: None if event.name == "DEP" else event,
-        stars=Stars(Decimal("0.02"), "EUR"),
         auto={"Refund"},
-        retention=Retention(sessions=timedelta(days=1)),
     )
-    assert tracker.auto == {"Refund"}
-    assert tracker.retention.sessions == timedelta(days=1)
-    bought = await tracker.track("Purchase", telegram_id=7, value=250, currency="XTR")
-    assert (bought.value, bought.currency) == (Decimal("5.00"), "EUR")
+    assert tracker.auto == {"Start", "Refund"}
+    assert await tracker.track("FTD", telegram_id=7, value=1) is not None
     assert await tracker.track("DEP", telegram_id=7, value=1) is None
 
 

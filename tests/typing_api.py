@@ -20,6 +20,7 @@ from gp_aiogram import (
     UserTracker,
     track,
 )
+from gp_aiogram.bot import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,6 +35,14 @@ async def handler(message: Message, gp: UserTracker) -> int:
 @track("REG")
 def sync(message: Message) -> str:
     return message.text or ""
+
+
+async def on_click(message: Message, widget: object, manager: object) -> int:
+    return 1
+
+
+@tracked("REG", once="user")
+async def action(scene: object, message: Message) -> None: ...
 
 
 @track("REG")
@@ -52,6 +61,14 @@ def decorated_handlers_keep_their_exact_types() -> None:
     assert_type(keeps_class, type[MessageHandler])
     wrong: Callable[[Message], Awaitable[str]] = handler  # type: ignore[assignment]
     del wrong
+
+
+def callbacks_keep_their_exact_types() -> None:
+    keeps: Callable[[Message, object, object], Awaitable[int]] = tracked(on_click, "FTD", value=1)
+    deposit: Callable[[Message, object, object], Awaitable[int]] = tracked.deposit(on_click)
+    keeps_action: Callable[[object, Message], Awaitable[None]] = action
+    del keeps, deposit, keeps_action
+    tracked(on_click, "FTD", amount=1)  # type: ignore[call-overload]
 
 
 async def the_tracker_tells_what_it_returns(dp: Dispatcher) -> None:

@@ -2,6 +2,7 @@
 
 from gp_aiogram.bot.auto import AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware
+from gp_aiogram.bot.dialogs import tracked
 from gp_aiogram.bot.emit import EmitMiddleware
 from gp_aiogram.bot.payments import Payment, payment_of
 from gp_aiogram.bot.setup import setup
@@ -13,4 +14,5 @@ __all__ = [
     "Payment",
     "payment_of",
     "setup",
+    "tracked",
 ]

@@ -9,9 +9,10 @@ from aiogram import Dispatcher, Router
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.router import INTERNAL_UPDATE_TYPES
 
+from gp_aiogram.bot.handlers import marks_of
 from gp_aiogram.errors import ConfigurationError, EventError
 from gp_aiogram.money import currency_code, is_stars
-from gp_aiogram.rules import FLAG, Mark, applying, marks_on
+from gp_aiogram.rules import Mark, marks_on
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")
@@ -33,7 +34,7 @@ def check_decorators(dispatcher: Dispatcher, tracker: Tracker) -> None:
     """
     for _, observer in observers(dispatcher):
         for handler in observer.handlers:
-            seen = applying(handler.callback, handler.flags.get(FLAG, ()))
+            seen = marks_of(handler)
             for mark in marks_on(handler.callback):
                 if mark not in seen:
                     logger.error(

@@ -12,9 +12,10 @@ from aiogram.dispatcher.event.bases import REJECTED, UNHANDLED
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.types import PreCheckoutQuery, TelegramObject
 
+from gp_aiogram.bot.handlers import marks_of
 from gp_aiogram.bot.recorder import Recorder
-from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker, username_of
-from gp_aiogram.rules import FLAG, Mark, applying
+from gp_aiogram.bot.updates import GP_KEY, complete, user_tracker
+from gp_aiogram.rules import Mark
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker
 
@@ -46,13 +47,13 @@ class EmitMiddleware(BaseMiddleware):
     ) -> Any:
         """Call the handler, then record what its marks say."""
         called: HandlerObject = data["handler"]
+        marks = marks_of(called)
         takes_gp = called.varkw or GP_KEY in called.params
-        if not takes_gp and FLAG not in called.flags:
+        if not takes_gp and not marks:
             return await handler(event, data)
         await self._prepare(event, data, takes_gp=takes_gp)
         result = await handler(event, data)
         if result is not UNHANDLED and result is not REJECTED:
-            marks = applying(called.callback, called.flags.get(FLAG, ()))
             recording = self._record(marks, event, data, result)
             if isinstance(event, PreCheckoutQuery):
                 # Its answer may be what the handler has returned, and the buyer waits for it.
@@ -85,9 +86,7 @@ class EmitMiddleware(BaseMiddleware):
             if gp is None:
                 return
             data[GP_KEY] = gp
-            gp.at = time_of(event)
-            if self.tracker.bots[gp.bot_id] is None:
-                self.tracker.bots[gp.bot_id] = username_of(data["bot"])
+            complete(gp, event, data["bot"])
             if takes_gp and isinstance(event, PreCheckoutQuery):
                 await asyncio.wait_for(gp.load(), _CHECKOUT_PATIENCE)
             elif takes_gp:

@@ -10,6 +10,7 @@ from typing import Any
 from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, SuccessfulPayment
 
 from gp_aiogram.errors import EventError, shown
+from gp_aiogram.event import checked_user_data
 from gp_aiogram.money import from_minor_units
 
 #: What ``user_data`` keeps of a payment, where it is said (Bot API, ``SuccessfulPayment``).
@@ -69,15 +70,15 @@ def completed(arguments: Mapping[str, Any], payment: Payment) -> dict[str, Any]:
 
     :raises EventError: when they name another currency than the payment's and no value.
     """
-    known: dict[str, Any] = {**arguments}
+    known: dict[str, Any] = {"currency": payment.currency, **arguments}
     if "value" not in known:
-        if known.get("currency", payment.currency) != payment.currency:
+        if str(known["currency"]).strip().upper() != payment.currency:
             msg = f"the payment is in {payment.currency}, not in {shown(known['currency'])}"
             raise EventError(msg)
-        known |= {"value": payment.value, "currency": payment.currency}
+        known["value"] = payment.value
     if payment.charge_id is not None:
         known.setdefault("once", payment.charge_id)
-    known["user_data"] = {**payment.user_data, **(known.get("user_data") or {})}
+    known["user_data"] = {**payment.user_data, **checked_user_data(known.get("user_data"))}
     return known
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from gp_aiogram.bot.payments import completed, is_refund, payment_of
 from gp_aiogram.bot.updates import GP_KEY
 from gp_aiogram.errors import EventError, GPError
-from gp_aiogram.event import FIRST_DEPOSIT, REFUND, update_event_id
+from gp_aiogram.event import FIRST_DEPOSIT, REFUND
 from gp_aiogram.rules import DEPOSIT, Mark, resolve
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker
@@ -47,18 +47,16 @@ class Recorder:
         if gp is None:
             logger.debug("@track(%r) on %s: the update names no user", mark.name, mark.handler)
             return
-        update_type = data["event_update"].event_type
-        scope = {**data, update_type: event, "event": event, "result": result}
+        scope = {**data, "event": event, "result": result}
+        if "event_update" in data:
+            scope[data["event_update"].event_type] = event
         if mark.when is not None and not await resolve(mark.when, event, scope):
             return
         arguments = {
             name: await _resolved(name, argument, event, scope)
             for name, argument in mark.arguments.items()
         }
-        arguments.setdefault(
-            "event_id",
-            update_event_id(gp.bot_id, gp.update_id, mark.rule, mark.name),
-        )
+        arguments.setdefault("event_id", gp.event_id(mark.rule, mark.name))
         payment = payment_of(event)
         if payment is not None:
             arguments = completed(arguments, payment)
@@ -70,7 +68,9 @@ class Recorder:
         elif mark.name == FIRST_DEPOSIT and renewal:
             logger.info("@track(%r) on %s: a renewal is no first deposit", mark.name, mark.handler)
         else:
-            await gp.track(mark.name, **arguments)
+            # A refund names the payment, whatever lets its event through once.
+            order = payment.charge_id if payment and arguments.get("once") == "user" else None
+            await gp.track(mark.name, **arguments, order=order)
 
     def _count_error(
         self,

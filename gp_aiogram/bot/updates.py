@@ -32,6 +32,14 @@ def user_tracker(tracker: Tracker, update: Update, data: dict[str, Any]) -> User
     return UserTracker(tracker, user.id, bot_id, update.update_id)
 
 
+def complete(gp: UserTracker, event: object, bot: Bot) -> None:
+    """Tell ``gp`` what is asked for events only: when it happened, and what the bot is called."""
+    gp.at = time_of(event)
+    bots = gp.tracker.bots
+    if bots[gp.bot_id] is None:
+        bots[gp.bot_id] = username_of(bot)
+
+
 def username_of(bot: Bot) -> str | None:
     """Return a bot's username without asking Telegram; None while aiogram has not learned it."""
     me: User | None = getattr(bot, "_me", None)

@@ -175,7 +175,7 @@ def money(event: Event, exchange: Exchange) -> dict[str, int | float | str]:
     return {"value": value, "currency": currency}
 
 
-@lru_cache(maxsize=1024, typed=True)  # A bot has few prices.
+@lru_cache(maxsize=1024, typed=True)  # a bot has few prices
 def _converted(
     exchange: Exchange,
     value: Decimal,

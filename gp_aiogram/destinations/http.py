@@ -35,7 +35,8 @@ CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 5.0, 10.0, 30.0
 
 _REASON_LENGTH = 500
 
-#: Looking for a body that holds itself costs a seventh; JSON without end is refused all the same.
+#: Made once, and without the search for circles, a seventh of the work: a body that holds itself
+#: is a RecursionError.
 _compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 #: Causes that prove that the request was not sent. The httpx class proves nothing: its aiohttp

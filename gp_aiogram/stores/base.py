@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from gp_aiogram.attribution import Session, Source
 from gp_aiogram.click import Click
@@ -298,8 +298,48 @@ class Outbox(ABC):
         """Return the bot of the user's newest event that names one."""
 
 
+class Known(NamedTuple):
+    """What a store knows of a user when he does something.
+
+    :param session: the touch that counts.
+    :param profile: his traits, and the click of that touch.
+    :param keys: those of the once-keys in question that are known.
+    """
+
+    session: Session | None
+    profile: Profile
+    keys: Collection[str]
+
+
 class Store(SessionStore, ProfileStore, Outbox):
     """All parts in one place."""
+
+    async def known(
+        self,
+        telegram_id: int,
+        bot_id: int | None,
+        *,
+        keys: Collection[str],
+        first: bool = False,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        preferred: Collection[Source] = (),
+    ) -> Known:
+        """Return what :meth:`find_session`, :meth:`profile` and :meth:`known_keys` tell together.
+
+        A store that can do so with one look should.
+        """
+        session = await self.find_session(
+            telegram_id,
+            bot_id,
+            first=first,
+            since=since,
+            until=until,
+            preferred=preferred,
+        )
+        session_id = None if session is None else session.session_id
+        profile = await self.profile(telegram_id, session_id)
+        return Known(session, profile, await self.known_keys(keys))
 
     @property
     def sessions(self) -> SessionStore:

@@ -6,9 +6,8 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gp_aiogram.stores.sqlite_connection import Connection
 
@@ -19,8 +18,7 @@ BulkOperation = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]]
 _MAX_BATCH = 1000
 
 
-@dataclass(eq=False)
-class _Waiting:
+class _Waiting(NamedTuple):
     operation: BulkOperation
     item: Any
     done: asyncio.Future[Any]
@@ -32,8 +30,10 @@ class GroupCommit:
     A transaction is one trip to SQLite's thread, whatever is in it.
 
     An operation that finds the connection idle is committed alone at once; those that come while
-    it is busy share the next transaction. A caller resumes when its transaction is on disk and
-    before the next one starts; what it does in memory until it waits again is seen there.
+    it is busy share the next transaction. Those that only read have one of their own, before
+    those that write: they need not wait for the disk, and who writes what he has just read shares
+    the commit. A caller resumes when its transaction is on disk and before the next one starts;
+    what it does in memory until it waits again is seen there.
 
     :param connection: gives the connection, opening it if need be.
     :param idle: called when nothing is left to do.
@@ -46,20 +46,29 @@ class GroupCommit:
     ) -> None:
         self._connection = connection
         self._idle = idle
-        self._waiting: deque[_Waiting] = deque()
+        self._reading: deque[_Waiting] = deque()
+        self._writing: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
 
-    async def submit(self, operation: BulkOperation, item: Any) -> Any:
-        """Have an item worked on and committed; its result.
+    def submit(
+        self,
+        operation: BulkOperation,
+        item: Any,
+        *,
+        reads: bool = False,
+    ) -> asyncio.Future[Any]:
+        """Have an item worked on and committed.
 
-        :raises Exception: what the operation or the commit raised for this item; the items that
-            shared its transaction are not affected.
+        :param reads: the operation changes nothing.
+        :return: gets the result, or what the operation or the commit raised for this item; the
+            items that shared its transaction are not affected.
         """
-        waiting = _Waiting(operation, item, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        done = asyncio.get_running_loop().create_future()
+        waiting = self._reading if reads else self._writing
+        waiting.append(_Waiting(operation, item, done))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work(), name="gp_aiogram commits")
-        return await waiting.done
+        return done
 
     async def drain(self) -> None:
         """Wait until everything submitted so far is committed."""
@@ -69,17 +78,20 @@ class GroupCommit:
     async def _work(self) -> None:
         batch: list[_Waiting] = []
         try:
-            while self._waiting:
-                size = min(len(self._waiting), _MAX_BATCH)
-                batch = [self._waiting.popleft() for _ in range(size)]
-                await self._commit(batch)
-                if not self._waiting:
+            while self._reading or self._writing:
+                for waiting in (self._reading, self._writing):
+                    size = min(len(waiting), _MAX_BATCH)
+                    batch = [waiting.popleft() for _ in range(size)]
+                    if batch:
+                        await self._commit(batch)
+                if not self._reading and not self._writing:
                     await self._idle()
         finally:
             # Only a loop that is being torn down gets here with callers left.
-            for waiting in (*batch, *self._waiting):
-                waiting.done.cancel()
-            self._waiting.clear()
+            for left in (*batch, *self._reading, *self._writing):
+                left.done.cancel()
+            self._reading.clear()
+            self._writing.clear()
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:

@@ -7,17 +7,25 @@ from pathlib import Path
 
 from gp_aiogram.clock import Clock, SystemClock
 from gp_aiogram.errors import ConfigurationError
-from gp_aiogram.stores.base import Store
 from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite_erasure import SQLiteErasure
 from gp_aiogram.stores.sqlite_file import SQLiteFile
+from gp_aiogram.stores.sqlite_known import SQLiteKnown
 from gp_aiogram.stores.sqlite_outbox import SQLiteOutbox
 from gp_aiogram.stores.sqlite_profiles import SQLiteProfiles
 from gp_aiogram.stores.sqlite_seen import SQLiteKeys
 from gp_aiogram.stores.sqlite_sessions import SQLiteSessions
 
 
-class SQLiteStore(SQLiteSessions, SQLiteProfiles, SQLiteKeys, SQLiteErasure, SQLiteOutbox, Store):
+class SQLiteStore(
+    SQLiteSessions,
+    SQLiteProfiles,
+    SQLiteKeys,
+    SQLiteErasure,
+    SQLiteOutbox,
+    SQLiteKnown,
+):
     """Sessions and outbox in one SQLite file (WAL, synchronous=FULL, group commit).
 
     What it has accepted survives ``kill -9`` and, on an honest disk, power loss. A second process
@@ -36,6 +44,7 @@ class SQLiteStore(SQLiteSessions, SQLiteProfiles, SQLiteKeys, SQLiteErasure, SQL
         self.clock: Clock = clock or SystemClock()
         self._file = SQLiteFile(self.path)
         self._leases: Leases[tuple[str, int]] = Leases(self.clock)
+        self._recent = RecentEvents()
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self.path)!r})"
@@ -55,5 +64,6 @@ class SQLiteStore(SQLiteSessions, SQLiteProfiles, SQLiteKeys, SQLiteErasure, SQL
         An event accepted later opens the file for as long as that takes.
         """
         await self._file.close()
-        # The next owner of the file may claim what this one held.
+        # The next owner of the file may claim what this one held, and number events as this one.
         self._leases.clear()
+        self._recent.clear()

@@ -31,7 +31,8 @@ class SQLiteProfiles(ProfileStore):
 
     async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
         """Return everything known of a user, and the click of his session."""
-        return cast("Profile", await self._file.submit(_profiles, (telegram_id, session_id)))
+        wanted = (telegram_id, session_id)
+        return cast("Profile", await self._file.submit(profiles_of, wanted, reads=True))
 
     async def add_invite(self, link: str, session_id: str) -> None:
         """Keep which session an invite link stands for."""
@@ -84,17 +85,22 @@ def _add_traits(
     return [None] * len(users)
 
 
-def _profiles(
+def profiles_of(
     connection: sqlite3.Connection,
     asked: Sequence[tuple[int, str | None]],
 ) -> list[Profile]:
     """Answer many callers with few statements."""
     clicks = _bodies(connection, {session_id for _, session_id in asked if session_id})
     traits = _traits(connection, {telegram_id for telegram_id, _ in asked})
+    if not clicks and not traits:
+        return [_NOTHING] * len(asked)
     return [
         Profile(clicks.get(session_id or ""), traits.get(telegram_id, {}))
         for telegram_id, session_id in asked
     ]
+
+
+_NOTHING = Profile()
 
 
 def _bodies(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:

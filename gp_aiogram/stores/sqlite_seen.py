@@ -70,7 +70,7 @@ class SQLiteKeys(Outbox):
 
     async def known_keys(self, keys: Collection[str]) -> set[str]:
         """Return those of the once-keys that are known."""
-        return cast("set[str]", await self._file.submit(_known, keys))
+        return cast("set[str]", await self._file.submit(known_of, keys, reads=True))
 
 
 def _add(
@@ -88,7 +88,8 @@ def _drop(connection: sqlite3.Connection, dropped: Sequence[Collection[str]]) ->
     return [None] * len(dropped)
 
 
-def _known(connection: sqlite3.Connection, asked: Sequence[Collection[str]]) -> list[set[str]]:
+def known_of(connection: sqlite3.Connection, asked: Sequence[Collection[str]]) -> list[set[str]]:
+    """Return those of each caller's once-keys that are known."""
     seen = Seen(connection)
     known = seen.known([digest for keys in asked for digest in seen.keys(keys)])
     return [{key for key in keys if seen.key(key) in known} for keys in asked]

@@ -16,7 +16,9 @@ from gp_aiogram.stores.group_commit import BulkOperation
 from gp_aiogram.stores.sqlite_file import MAX_PARAMETERS, SQLiteFile
 
 
-class _Lookup(NamedTuple):
+class Lookup(NamedTuple):
+    """Which touch of a user is looked for; moments in milliseconds."""
+
     telegram_id: int
     bot_id: int | None
     since_ms: int
@@ -43,14 +45,9 @@ class SQLiteSessions(SessionStore):
         preferred: Collection[Source] = (),
     ) -> Session | None:
         """Return the last (or first) touch of a user."""
-        lookup = _Lookup(
-            telegram_id,
-            bot_id,
-            since_ms=-(2**62) if since is None else to_ms(since),
-            until_ms=2**62 if until is None else to_ms(until),
-        )
-        operation = _finder("ASC" if first else "DESC", frozenset(preferred))
-        return cast("Session | None", await self._file.submit(operation, lookup))
+        lookup = lookup_for(telegram_id, bot_id, since, until)
+        operation = finder("ASC" if first else "DESC", frozenset(preferred))
+        return cast("Session | None", await self._file.submit(operation, lookup, reads=True))
 
     async def forget_sessions(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user."""
@@ -78,8 +75,23 @@ def _add_sessions(
     return [None] * len(sessions)
 
 
+def lookup_for(
+    telegram_id: int,
+    bot_id: int | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Lookup:
+    """Return the lookup; what is None sets no limit."""
+    return Lookup(
+        telegram_id,
+        bot_id,
+        since_ms=-(2**62) if since is None else to_ms(since),
+        until_ms=2**62 if until is None else to_ms(until),
+    )
+
+
 @lru_cache
-def _finder(direction: str, preferred: frozenset[Source]) -> BulkOperation:
+def finder(direction: str, preferred: frozenset[Source]) -> BulkOperation:
     """Return one object for each way to search, so that its callers share a statement."""
     sources = ", ".join(f"'{source}'" for source in sorted(SOURCES & preferred))
     return partial(
@@ -90,11 +102,11 @@ def _finder(direction: str, preferred: frozenset[Source]) -> BulkOperation:
 def _find_sessions(
     order: str,
     connection: sqlite3.Connection,
-    lookups: Sequence[_Lookup],
+    lookups: Sequence[Lookup],
 ) -> list[Session | None]:
     """Answer many callers with one statement."""
     found: list[Session | None] = [None] * len(lookups)
-    per_statement = MAX_PARAMETERS // (1 + len(_Lookup._fields))
+    per_statement = MAX_PARAMETERS // (1 + len(Lookup._fields))
     for start in range(0, len(lookups), per_statement):
         chunk = enumerate(lookups[start : start + per_statement], start)
         rows = [(number, *lookup) for number, lookup in chunk]

@@ -7,7 +7,7 @@ from collections import Counter
 from gp_aiogram.attribution import Attribution
 from gp_aiogram.courier import Courier
 from gp_aiogram.destinations.base import Destination
-from gp_aiogram.enrichment import Enrichment
+from gp_aiogram.enrichment import Enrichment, opt_out_key
 from gp_aiogram.invites import Invites
 from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention
@@ -45,8 +45,3 @@ class TrackerBase:
             return False
         self.counts["opted_out"] += 1
         return True
-
-
-def opt_out_key(telegram_id: int) -> str:
-    """Return the once-key of a user who wants nothing to be recorded."""
-    return f"opted out:{telegram_id}"

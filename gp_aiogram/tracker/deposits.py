@@ -16,6 +16,7 @@ from gp_aiogram.event import (
     Event,
     checked_telegram_id,
 )
+from gp_aiogram.lane import MAY_BE_TAKEN
 from gp_aiogram.stores.base import Delivery
 from gp_aiogram.tracker.events import Events, order_of, user_key
 
@@ -61,6 +62,7 @@ class Deposits(Events):
         if once == "user":
             msg = "once='user' would let one deposit through: give the order's id, or nothing"
             raise EventError(msg)
+        _check_window(ftd_within)
         deposit = await self._completed(
             LATER_DEPOSIT,
             telegram_id=telegram_id,
@@ -72,13 +74,14 @@ class Deposits(Events):
             user_data=user_data,
             event_id=event_id,
         )
-        if await self._opted_out(telegram_id):
+        if deposit is None:
             return None
         keys = [] if order is None else [f"key:deposit:{order}"]
         first = user_key(deposit, FIRST_DEPOSIT)
         if not await self._outbox.known_keys([first, _any_bots_key(telegram_id)]):
             is_ftd = not renewal and await self._may_be_ftd(
                 deposit,
+                event_time,
                 ftd_within,
                 needs_session=ftd_needs_session,
             )
@@ -115,6 +118,7 @@ class Deposits(Events):
         value: object = None,
         currency: str | None = None,
         user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
         event_time: datetime | None = None,
         to: str | Collection[str] | None = None,
@@ -139,7 +143,7 @@ class Deposits(Events):
             REFUND,
             telegram_id=telegram_id,
             bot_id=bot_id,
-            session_id=None,
+            session_id=session_id,
             event_time=event_time,
             value=value,
             currency=currency,
@@ -147,46 +151,76 @@ class Deposits(Events):
             event_id=event_id,
         )
         payments = await self._outbox.cancel(order, _REFUNDED)
-        untold, told = _sorted_out(payments)
-        if value is None:
-            refund = _in_full(refund, payments)
-        if await self._opted_out(telegram_id):
+        if refund is None:
             return None
+        key = f"key:{REFUND}:{order}"
+        if await self._outbox.known_keys([key]):
+            self.counts["duplicates"] += 1
+            return None
+        refund = _of_payment(refund, payments)
+        untold, told = _sorted_out(payments)
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
-            logger.warning("%s knows no refunds: order %s stays counted there", name, order)
+            logger.warning("%s gets no refund: order %s stays counted there", name, order)
         getting = [name for name in wanting if name not in untold]
-        return await self._keep(refund, getting, [f"key:{REFUND}:{order}"])
+        return await self._keep(refund, getting, [key])
 
     async def _may_be_ftd(
         self,
         deposit: Event,
+        event_time: datetime | None,
         within: timedelta | None,
         *,
         needs_session: bool,
     ) -> bool:
+        """Tell whether the rules let a first deposit be an FTD.
+
+        :param event_time: None when the caller gave no time of its own.
+        """
         if within is None:
             return deposit.session_id is not None or not needs_session
-        session = await self._enrichment.session(
-            deposit.telegram_id, deposit.bot_id, deposit.event_time
-        )
-        return session is not None and deposit.event_time - session.at <= within
+        session = await self._enrichment.session(deposit.telegram_id, deposit.bot_id, event_time)
+        if session is None or session.session_id != deposit.session_id:
+            # A session that the caller has named is a touch of now.
+            return deposit.session_id is not None
+        return deposit.event_time - session.at <= within
+
+
+def _check_window(within: object) -> None:
+    if within is not None and (not isinstance(within, timedelta) or within <= timedelta(0)):
+        msg = f"ftd_within must be a positive timedelta, not {shown(within)}"
+        raise EventError(msg)
 
 
 def _any_bots_key(telegram_id: int) -> str:
     return f"user:0:{telegram_id}:{FIRST_DEPOSIT}"
 
 
-def _in_full(refund: Event, payments: Collection[Delivery]) -> Event:
-    """Let a refund give back what the payment was recorded with; as it is when that is unknown."""
-    for payment in payments:
-        if payment.event.value is not None:
-            return replace(refund, value=payment.event.value, currency=payment.event.currency)
+def _of_payment(refund: Event, payments: Collection[Delivery]) -> Event:
+    """Credit a refund to the payment's own session; without a value it gives back all of it."""
+    for payment in (delivery.event for delivery in payments):
+        if payment.value is not None:
+            amount = (payment.value, payment.currency)
+            value, currency = amount if refund.value is None else (refund.value, refund.currency)
+            return replace(
+                refund,
+                session_id=payment.session_id,
+                click=payment.click,
+                value=value,
+                currency=currency,
+            )
     return refund
 
 
 def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:
     """Return the destinations that never got the order, and those that did or may have."""
-    told = {one.destination for one in deliveries if one.state in ("delivered", "pending")}
+    told = {one.destination for one in deliveries if _may_be_taken(one)}
     return {one.destination for one in deliveries} - told, told
+
+
+def _may_be_taken(delivery: Delivery) -> bool:
+    """Tell whether a destination has got an event, or may have: what is pending is under way."""
+    if delivery.state == "dead":
+        return (delivery.reason or "").startswith(MAY_BE_TAKEN)
+    return delivery.state != "skipped"

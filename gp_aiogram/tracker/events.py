@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import Event, is_text, new_event
+from gp_aiogram.event import Event, checked_user_data, is_text, new_event
 from gp_aiogram.money import is_stars
 from gp_aiogram.review import reviewed
 from gp_aiogram.tracker.base import TrackerBase
@@ -37,6 +37,7 @@ class Events(TrackerBase):
         event_id: str | None = None,
         event_time: datetime | None = None,
         once: str | int | None = None,
+        order: str | int | None = None,
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Record an event; returns when it is in the store and will be delivered.
@@ -55,6 +56,7 @@ class Events(TrackerBase):
         :param event_time: with time zone; now when None.
         :param once: ``"user"`` lets one event of this name through per user (and bot); any other
             text or number lets one event of this name through for it, e.g. an order's id.
+        :param order: what :meth:`refund` finds the event by, where that is not ``once``.
         :param to: names of destinations; None means all that want such an event.
         :return: None when nothing is recorded: ``once`` or ``event_id`` says that it was before,
             the user opted out, or ``before_send`` dropped it.
@@ -73,11 +75,12 @@ class Events(TrackerBase):
             user_data=user_data,
             event_id=event_id,
         )
-        order = order_of(once)
-        key = user_key(event, name) if once == "user" else f"key:{name}:{order}"
-        if await self._opted_out(telegram_id):
+        key = order_of(once)
+        if event is None:
             return None
-        return await self._keep(event, named, [] if once is None else [key], order)
+        full_key = user_key(event, name) if once == "user" else f"key:{name}:{key}"
+        paid_by = key if order is None else order_of(order)
+        return await self._keep(event, named, [] if once is None else [full_key], paid_by)
 
     async def _completed(
         self,
@@ -88,10 +91,11 @@ class Events(TrackerBase):
         session_id: str | None,
         event_time: datetime | None,
         **facts: Any,
-    ) -> Event:
+    ) -> Event | None:
         """Build an event, and complete it with what is known of its user.
 
         :param facts: of :func:`~gp_aiogram.event.new_event`.
+        :return: None when the user has opted out.
         """
         event = new_event(
             name,
@@ -100,22 +104,24 @@ class Events(TrackerBase):
             event_time=event_time or self._enrichment.now(),
             **self._without_stars(facts),
         )
-        event = await self._enrichment.complete(
+        completed = await self._enrichment.complete(
             event,
             bot_id=bot_id,
             session_id=session_id,
             event_time=event_time,
         )
-        if session_id is not None:
-            await self._enrichment.remember(event)
-        return event
+        if completed is None:
+            self.counts["opted_out"] += 1
+        elif session_id is not None:
+            await self._enrichment.remember(completed)
+        return completed
 
     def _without_stars(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Turn Telegram Stars into money; how many there were stays in ``user_data``."""
         if self.stars is None or not is_stars(facts["currency"]) or facts["value"] is None:
             return facts
         worth = self.stars.worth(facts["value"])
-        user_data = {STARS_KEY: str(facts["value"]), **(facts["user_data"] or {})}
+        user_data = {STARS_KEY: str(facts["value"]), **checked_user_data(facts["user_data"])}
         return {
             **facts,
             "value": worth,

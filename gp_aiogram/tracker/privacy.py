@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gp_aiogram.enrichment import opt_out_key
 from gp_aiogram.event import checked_telegram_id
-from gp_aiogram.tracker.base import TrackerBase, opt_out_key
+from gp_aiogram.tracker.base import TrackerBase
 
 _OPTED_OUT = "the user opted out before it was sent"
 

@@ -17,7 +17,7 @@ from gp_aiogram.courier import Courier
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.enrichment import Enrichment
 from gp_aiogram.errors import ConfigurationError, shown
-from gp_aiogram.event import AUTO_NAMES
+from gp_aiogram.event import checked_auto
 from gp_aiogram.invites import Invites
 from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention, keep_pruning
@@ -79,7 +79,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self.attribution = attribution
         self.stars = stars
         self.retention = retention
-        self.auto = _checked_auto(auto)
+        self.auto = checked_auto(auto)
         self._before_send = before_send
         self._aside: set[asyncio.Task[None]] = set()
         self._pruning: asyncio.Task[None] | None = None
@@ -100,15 +100,13 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         settings: Settings | None = None,
         *,
         before_send: BeforeSend | None = None,
-        stars: Stars | None = DEFAULT_STARS,
         auto: Collection[str] = (),
-        retention: Retention = DEFAULT_RETENTION,
     ) -> Tracker:
         """Build a tracker from ``GP_*`` environment variables and ``.env``.
 
-        The other arguments are those of :class:`Tracker` that the bot's code decides on.
-
         :param settings: read from the environment unless given.
+        :param before_send: as for the constructor.
+        :param auto: events to record without handlers, besides those of the settings.
         :raises ConfigurationError: names every variable that is missing or malformed.
         """
         settings = settings or Settings()
@@ -117,9 +115,9 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
             store=settings.build_store(),
             attribution=settings.attribution.build(),
             before_send=before_send,
-            stars=stars,
-            auto=auto,
-            retention=retention,
+            stars=settings.stars.build(),
+            auto=settings.auto | checked_auto(auto),
+            retention=settings.retention.build(),
         )
 
     def __repr__(self) -> str:
@@ -164,8 +162,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         if pruning is not None:
             pruning.cancel()
             await asyncio.wait([pruning], timeout=_STORE_CLOSING)
-        if self._aside:
-            await asyncio.wait(self._aside, timeout=grace)
+        await self._finish_aside(grace)
         await self._courier.stop(grace)
         closing = [asyncio.ensure_future(part.close()) for part in self._parts()]
         _, unfinished = await asyncio.wait(closing, timeout=_STORE_CLOSING)
@@ -187,6 +184,18 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _finish_aside(self, grace: float) -> None:
+        """Wait for what is recorded aside; what takes longer is given up, and told."""
+        if not self._aside:
+            return
+        _, unfinished = await asyncio.wait(self._aside, timeout=grace)
+        if not unfinished:
+            return
+        logger.error("%d handler(s) had nothing recorded: the store is stuck", len(unfinished))
+        for task in unfinished:
+            task.cancel()
+        await asyncio.wait(unfinished, timeout=_STORE_CLOSING)
 
     def _parts(self) -> list[SessionStore | ProfileStore | Outbox]:
         """The store's parts; one that is several at once is here once."""
@@ -213,12 +222,3 @@ def _check_stars(stars: Stars | None, destinations: Sequence[Destination]) -> No
                 "to: choose another Tracker(stars=Stars(currency=...)), or give it a rate"
             )
             raise ConfigurationError(msg)
-
-
-def _checked_auto(names: Collection[str]) -> frozenset[str]:
-    given = {names} if isinstance(names, str) else {*names}
-    if unknown := given - AUTO_NAMES:
-        known = ", ".join(sorted(AUTO_NAMES))
-        msg = f"Tracker(auto=...) may name {known}, not {shown(min(unknown, key=str))}"
-        raise ConfigurationError(msg)
-    return frozenset(given)

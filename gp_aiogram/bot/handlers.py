@@ -1,0 +1,18 @@
+"""Reads a handler's marks as aiogram holds it: with its flags, and with what they lack."""
+
+from __future__ import annotations
+
+from aiogram.dispatcher.event.handler import HandlerObject
+from aiogram.fsm.scene import SceneHandlerWrapper
+
+from gp_aiogram.rules import FLAG, Mark, applying, hidden_marks
+
+
+def marks_of(handler: HandlerObject) -> tuple[Mark, ...]:
+    """Return the marks that apply when aiogram calls a handler."""
+    callback = handler.callback
+    marks = applying(callback, handler.flags.get(FLAG, ()))
+    if isinstance(callback, SceneHandlerWrapper):
+        callback = callback.handler.callback
+    hidden = hidden_marks(callback)
+    return (*(mark for mark in hidden if mark not in marks), *marks)
