@@ -43,6 +43,7 @@ async def demo() -> int:
         print("\nThe bot answered at once; the courier delivers behind its back …")
         started = time.monotonic()
         await _wait(on, EXPECTED)
+        await on.tracker.flush(PATIENCE)  # what should not come gets the time to come
         print(f"  … done after {time.monotonic() - started:.1f} s more")
         forgotten = await _play_forgetting(ada, on)
         return 0 if report(on, came_by) and forgotten else 1
