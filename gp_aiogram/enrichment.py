@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -61,16 +60,21 @@ class Enrichment:
         """
         if bot_id is None:
             bot_id = await self.bot_of(event.telegram_id)
-        known = await self._known(event.telegram_id, bot_id, session_id, event_time)
+        known = await self._known(event, bot_id, session_id, event_time)
         if known.keys:
             return None
         if known.session is not None:
             session_id = known.session.session_id
         user_data, contacts = split_off(event.user_data)
-        return replace(
-            event,
+        return Event(
+            event_id=event.event_id,
+            name=event.name,
+            event_time=event.event_time,
+            telegram_id=event.telegram_id,
             bot_id=bot_id,
             session_id=session_id,
+            value=event.value,
+            currency=event.currency,
             user_data=user_data,
             click=known.profile.click,
             traits=merged(known.profile.traits, contacts),
@@ -108,17 +112,18 @@ class Enrichment:
 
     async def _known(
         self,
-        telegram_id: int,
+        event: Event,
         bot_id: int | None,
         session_id: str | None,
         event_time: datetime | None,
     ) -> Known:
         """Return what the store knows; no session where the caller has named one."""
+        telegram_id = event.telegram_id
         keys = [opt_out_key(telegram_id)]
         if self._whole is not None and session_id is None:
             # What fails is read once more part by part, so that the other parts are not lost.
             with suppress(Exception):
-                which = self._which(event_time)
+                which = self._which(event.event_time, event_time)
                 return await self._whole.known(telegram_id, bot_id, keys=keys, **which)
         session = None
         if session_id is None:
@@ -160,13 +165,14 @@ class Enrichment:
         Only an event with a time of its own is protected from later touches: "now" comes from this
         machine's clock and the time of a touch from Telegram's, which may be ahead.
         """
-        return await self._sessions.find_session(telegram_id, bot_id, **self._which(event_time))
+        which = self._which(event_time or self.now(), event_time)
+        return await self._sessions.find_session(telegram_id, bot_id, **which)
 
-    def _which(self, event_time: datetime | None) -> dict[str, Any]:
+    def _which(self, moment: datetime, until: datetime | None) -> dict[str, Any]:
         return {
             "first": self._attribution.touch == "first",
-            "since": (event_time or self.now()) - self._attribution.window,
-            "until": event_time,
+            "since": moment - self._attribution.window,
+            "until": until,
             "preferred": self._attribution.preferred,
         }
 

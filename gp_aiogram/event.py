@@ -56,6 +56,10 @@ MAX_NAME_LENGTH = 100
 MAX_ID_LENGTH = 128
 MAX_USER_DATA_BYTES = 64 * 1024
 
+#: So many values, their texts and keys of so many characters together, surely fit: JSON makes 12
+#: bytes of a character at most.
+_FEW, _SHORT = 100, 5000
+
 #: Telegram: "at most 52 significant bits"; everything we store ids in takes 63.
 _MAX_TELEGRAM_ID = 2**63 - 1
 
@@ -262,6 +266,8 @@ def checked_user_data(user_data: object) -> Mapping[str, Any]:
     """
     if user_data is None:
         return {}
+    if _is_small_and_flat(user_data):
+        return user_data.copy()
     if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):
         msg = f"user_data must be a mapping with text keys, not {shown(user_data)}"
         raise EventError(msg)
@@ -276,3 +282,22 @@ def checked_user_data(user_data: object) -> Mapping[str, Any]:
     # A copy of our own: what the caller changes later must not change the event.
     copy: dict[str, Any] = json.loads(text)
     return copy
+
+
+def _is_small_and_flat(user_data: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a copy is all that JSON would make of this, and surely a short one."""
+    if type(user_data) is not dict or len(user_data) > _FEW:
+        return False
+    length = 0
+    for key, value in user_data.items():
+        if type(key) is not str or not _is_scalar(value):
+            return False
+        length += len(key) + (len(value) if type(value) is str else 0)
+    return length <= _SHORT
+
+
+def _is_scalar(value: Any) -> bool:
+    kind = type(value)
+    if kind is int or kind is float:
+        return bool(-_MAX_TELEGRAM_ID <= value <= _MAX_TELEGRAM_ID)
+    return kind is str or kind is bool or value is None

@@ -28,6 +28,9 @@ LOOK_AGAIN = 60.0
 #: Seconds for more events to gather when a destination of batches was just sent less than one.
 LINGER = 0.05
 
+#: How the reason of a delivery begins that was given up although it may have succeeded.
+MAY_BE_TAKEN = "may have been taken"
+
 #: Seconds between tries to store an outcome.
 SETTLE_PAUSES = (0.1, 1.0, 5.0)
 
@@ -185,7 +188,7 @@ class Lane:
     async def _send(self, batch: Sequence[Delivery]) -> Sequence[Receipt]:
         if self.destination.ambiguous == "hold":
             # Written before the request, so that a crash while it is under way is held as well.
-            await self._write(batch, "dead", "may have been taken: no answer", provisional=True)
+            await self._write(batch, "dead", f"{MAY_BE_TAKEN}: no answer", provisional=True)
         try:
             receipts = await self.destination.send([delivery.event for delivery in batch])
         except DeliveryError:
@@ -236,7 +239,7 @@ class Lane:
     async def _retry_or_hold(self, batch: Sequence[Delivery], error: DeliveryError) -> None:
         ambiguous = isinstance(error, Unreachable) and error.ambiguous
         if ambiguous and self.destination.ambiguous == "hold":
-            await self._settle(batch, "dead", f"may have been taken: {error.reason}")
+            await self._settle(batch, "dead", f"{MAY_BE_TAKEN}: {error.reason}")
             return
         await self._record(
             [

@@ -87,6 +87,8 @@ def _without_personal(value: Any) -> Any:
 
 def merged(known: Traits, newer: Traits) -> Traits:
     """Put newer traits over known ones."""
+    if not newer:
+        return known
     platforms = {*known, *newer}
     return {name: {**known.get(name, {}), **newer.get(name, {})} for name in platforms}
 

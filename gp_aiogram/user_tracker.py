@@ -66,9 +66,9 @@ class UserTracker:
         return self._session
 
     async def load(self) -> Session | None:
-        """Read the session from the store, once."""
+        """Read the session that counts when the update happened from the store, once."""
         if not self._loaded:
-            self._session = await self.tracker.session(self.telegram_id, self.bot_id)
+            self._session = await self.tracker.session(self.telegram_id, self.bot_id, at=self.at)
             self._loaded = True
         return self._session
 
@@ -97,6 +97,7 @@ class UserTracker:
         event_id: str | None = None,
         event_time: datetime | None = None,
         once: str | int | None = None,
+        order: str | int | None = None,
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
@@ -115,6 +116,7 @@ class UserTracker:
             event_id=self._next_event_id(name) if event_id is None else event_id,
             event_time=event_time or self.at,
             once=once,
+            order=order,
             to=to,
         )
 
@@ -158,6 +160,7 @@ class UserTracker:
         value: object = None,
         currency: str | None = None,
         user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
         event_time: datetime | None = None,
         to: str | Collection[str] | None = None,
@@ -171,6 +174,7 @@ class UserTracker:
             value=value,
             currency=currency,
             user_data=user_data,
+            session_id=session_id,
             event_id=self._next_event_id(REFUND) if event_id is None else event_id,
             event_time=event_time or self.at,
             to=to,

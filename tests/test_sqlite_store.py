@@ -14,6 +14,7 @@ import pytest
 
 from gp_aiogram.errors import ConfigurationError, StoreError, StoreLocked, StoreMismatch
 from gp_aiogram.stores.base import Settlement
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.stores.sqlite_schema import MIGRATIONS, migrate
 from gp_aiogram.testing import ManualClock
@@ -587,6 +588,82 @@ async def test_what_comes_during_a_transaction_sees_its_result(store, turns):
     assert states in ({"dead": 10}, {"delivered": 10})
     await store.settle([Settlement(one, "skipped") for one in claimed])
     assert states == (await store.counts())["a"]
+
+
+# Events that were accepted moments ago
+
+
+def kept(recent, count):
+    return [seq for seq in range(count) if recent.get(seq) is not None]
+
+
+def test_the_youngest_events_are_kept_up_to_a_number(monkeypatch):
+    monkeypatch.setattr("gp_aiogram.stores.recent.MOST_EVENTS", 3)
+    recent = RecentEvents()
+    for seq in range(5):
+        recent.add(seq, sample(f"e{seq}"), 1)
+    assert kept(recent, 5) == [2, 3, 4]
+    recent.drop(3)
+    recent.drop(3)
+    recent.add(5, sample("e5"), 1)
+    assert kept(recent, 6) == [2, 4, 5]
+
+
+def test_the_youngest_events_are_kept_up_to_a_size(monkeypatch):
+    monkeypatch.setattr("gp_aiogram.stores.recent.MOST_TEXT", 100)
+    recent = RecentEvents()
+    for seq in range(5):
+        recent.add(seq, sample(f"e{seq}"), 40)
+    assert kept(recent, 5) == [3, 4]
+    recent.drop(4)
+    recent.add(5, sample("e5"), 60)
+    assert kept(recent, 6) == [3, 5]
+    recent.add(6, sample("e6"), 101)
+    assert len(recent) == 0
+    recent.add(7, sample("e7"), 100)
+    assert kept(recent, 8) == [7]
+    recent.clear()
+    recent.add(8, sample("e8"), 100)
+    assert kept(recent, 9) == [8]
+
+
+async def test_events_are_claimed_from_memory_and_else_from_the_file(store, monkeypatch):
+    monkeypatch.setattr("gp_aiogram.stores.recent.MOST_EVENTS", 2)
+    events = [sample(f"e{n}", user_data={"n": n}) for n in range(5)]
+    for event in events:
+        await store.accept(event, ["a"])
+    async with traced(store) as statements:
+        claimed = await store.claim("a", 5, lease=LEASE)
+    assert [delivery.event for delivery in claimed] == events
+    (decoding,) = (one for one in statements if "body" in one)
+    assert "(1,2,3)" in decoding
+
+
+async def test_no_number_of_an_event_is_given_twice(store):
+    for n in range(3):
+        await store.accept(sample(f"e{n}", telegram_id=7), ["a"])
+        bad = store.accept(replace(sample("bad"), telegram_id=2**63), ["a"])
+        good = store.accept(sample(f"f{n}"), ["a"])
+        await asyncio.gather(bad, good, return_exceptions=True)
+        assert ids(await store.claim("a", 9, lease=LEASE)) == [f"e{n}", f"f{n}"]
+        await store.forget_events(7)
+        await store.forget_events(sample().telegram_id)
+    assert len(store._recent) == 0
+
+
+async def test_another_owners_events_are_not_taken_for_ones_own(path):
+    first = SQLiteStore(path)
+    await first.open()
+    await first.accept(sample("e1", telegram_id=7), ["a"])
+    await first.close()
+    async with opened(path) as second:
+        await second.forget_events(7)
+        await second.accept(sample("e2"), ["a"])
+    await first.open()
+    assert ids(await first.claim("a", 9, lease=LEASE)) == ["e2"]
+    await first.close()
+    await first.accept(sample("e3"), ["a"])
+    assert len(first._recent) == 0
 
 
 # Its queries

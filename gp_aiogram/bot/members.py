@@ -7,33 +7,27 @@ from typing import Any
 from aiogram.enums import ChatMemberStatus, ChatType
 from aiogram.types import ChatMemberUpdated
 
-_INSIDE = frozenset(
-    {ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR, ChatMemberStatus.MEMBER},
-)
+_STAFF = frozenset({ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR})
 
 
 def has_joined(change: ChatMemberUpdated) -> bool:
     """Tell whether a person came in, not merely was promoted, restricted or unbanned.
 
-    Of a banned person who is inside all of a sudden only the way tells: an administrator may have
-    lifted the ban by adding him.
+    Who comes in as an administrator is staff. Of a banned person who is inside all of a sudden
+    only the way tells: an administrator may have lifted the ban by adding him.
     """
-    if change.new_chat_member.user.is_bot:
+    old, new = change.old_chat_member, change.new_chat_member
+    if new.user.is_bot or new.status in _STAFF or _is_inside(old) or not _is_inside(new):
         return False
-    came = not _is_inside(change.old_chat_member) and _is_inside(change.new_chat_member)
-    was_banned = change.old_chat_member.status == ChatMemberStatus.KICKED
-    by_himself = change.from_user.id == change.new_chat_member.user.id
     invited = change.invite_link is not None or bool(change.via_join_request)
-    return came and (not was_banned or by_himself or invited)
+    return old.status != ChatMemberStatus.KICKED or invited or _is_own_doing(change)
 
 
 def has_left(change: ChatMemberUpdated) -> bool:
-    """Tell whether a person went, and was not banned."""
-    return (
-        not change.new_chat_member.user.is_bot
-        and _is_inside(change.old_chat_member)
-        and change.new_chat_member.status == ChatMemberStatus.LEFT
-    )
+    """Tell whether a person went, and was not thrown out."""
+    old, new = change.old_chat_member, change.new_chat_member
+    gone = _is_inside(old) and not _is_inside(new) and new.status != ChatMemberStatus.KICKED
+    return gone and not new.user.is_bot and _is_own_doing(change)
 
 
 def has_blocked(change: ChatMemberUpdated) -> bool:
@@ -46,5 +40,10 @@ def has_blocked(change: ChatMemberUpdated) -> bool:
 
 def _is_inside(member: Any) -> bool:
     if member.status == ChatMemberStatus.RESTRICTED:
+        # Who leaves stays restricted.
         return bool(member.is_member)
-    return member.status in _INSIDE
+    return member.status == ChatMemberStatus.MEMBER or member.status in _STAFF
+
+
+def _is_own_doing(change: ChatMemberUpdated) -> bool:
+    return change.from_user.id == change.new_chat_member.user.id

@@ -68,7 +68,9 @@ class Recorder:
         elif mark.name == FIRST_DEPOSIT and renewal:
             logger.info("@track(%r) on %s: a renewal is no first deposit", mark.name, mark.handler)
         else:
-            await gp.track(mark.name, **arguments)
+            # A refund names the payment, whatever lets its event through once.
+            order = payment.charge_id if payment and arguments.get("once") == "user" else None
+            await gp.track(mark.name, **arguments, order=order)
 
     def _count_error(
         self,

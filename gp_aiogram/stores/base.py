@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from gp_aiogram.attribution import Session, Source
 from gp_aiogram.click import Click
@@ -298,8 +298,7 @@ class Outbox(ABC):
         """Return the bot of the user's newest event that names one."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What a store knows of a user when he does something.
 
     :param session: the touch that counts.

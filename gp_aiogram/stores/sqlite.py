@@ -8,6 +8,7 @@ from pathlib import Path
 from gp_aiogram.clock import Clock, SystemClock
 from gp_aiogram.errors import ConfigurationError
 from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite_erasure import SQLiteErasure
 from gp_aiogram.stores.sqlite_file import SQLiteFile
 from gp_aiogram.stores.sqlite_known import SQLiteKnown
@@ -43,6 +44,7 @@ class SQLiteStore(
         self.clock: Clock = clock or SystemClock()
         self._file = SQLiteFile(self.path)
         self._leases: Leases[tuple[str, int]] = Leases(self.clock)
+        self._recent = RecentEvents()
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self.path)!r})"
@@ -62,5 +64,6 @@ class SQLiteStore(
         An event accepted later opens the file for as long as that takes.
         """
         await self._file.close()
-        # The next owner of the file may claim what this one held.
+        # The next owner of the file may claim what this one held, and number events as this one.
         self._leases.clear()
+        self._recent.clear()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from gp_aiogram.clock import Clock, to_ms
 from gp_aiogram.stores.base import Delivery, Outbox
 from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite_file import SQLiteFile, fetched
 from gp_aiogram.stores.sqlite_outbox import DELIVERY, delivery_of
 from gp_aiogram.stores.sqlite_seen import Seen
@@ -37,6 +38,7 @@ class SQLiteErasure(Outbox):
     clock: Clock
     _file: SQLiteFile
     _leases: Leases[_Key]
+    _recent: RecentEvents
 
     async def cancel(self, order: str, reason: str) -> list[Delivery]:
         """Skip the waiting deliveries of an order's events."""
@@ -64,6 +66,7 @@ class SQLiteErasure(Outbox):
         events, keys = erased
         for key in keys:
             self._leases.revoke(key)
+            self._recent.drop(key[1])
         return events
 
     def _cancel(

@@ -11,6 +11,8 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -82,6 +84,11 @@ class SQLiteFile:
             # Opened in a loop that has ended: whatever waited there ended with it.
             self._commits = GroupCommit(self._connected, self._after_work)
             await self._disconnect()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this object has the file's lock."""
+        return self._opened is not None
 
     async def submit(self, operation: BulkOperation, item: Any, *, reads: bool = False) -> Any:
         """Have an item worked on and committed; its result.
@@ -209,3 +216,48 @@ def fetched(
         marks = ",".join("?" * len(chunk))
         rows += connection.execute(query.format(marks=marks), chunk)
     return rows
+
+
+def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows, many with each statement: SQLite works on one without Python's lock.
+
+    :param into: table and columns.
+    """
+    start = 0
+    while start < len(rows):
+        width, left = len(rows[start]), len(rows) - start
+        # Few sizes, so that SQLite knows the statement.
+        size = next(
+            size for size in _ROWS if size == 1 or size <= min(left, MAX_PARAMETERS // width)
+        )
+        values = chain.from_iterable(rows[start : start + size])
+        connection.execute(_insert_statement(into, width, size), [*values])
+        start += size
+
+
+def update(
+    connection: sqlite3.Connection,
+    statement: str,
+    parameters: Sequence[Any],
+    values: Sequence[Any],
+) -> None:
+    """Do the same to any number of rows.
+
+    :param statement: ends with ``{marks}``, where the values go that tell the rows.
+    :param parameters: of what comes before.
+    """
+    most = MAX_PARAMETERS - len(parameters)
+    for start in range(0, len(values), most):
+        chunk = values[start : start + most]
+        marks = ",".join("?" * len(chunk))
+        connection.execute(statement.format(marks=marks), (*parameters, *chunk))
+
+
+#: Rows of one statement.
+_ROWS = (128, 32, 8, 1)
+
+
+@lru_cache
+def _insert_statement(into: str, width: int, size: int) -> str:
+    row = f"({','.join('?' * width)})"
+    return f"INSERT INTO {into} VALUES {','.join([row] * size)}"

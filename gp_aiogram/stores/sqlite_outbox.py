@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -14,7 +14,8 @@ from gp_aiogram.clock import from_ms
 from gp_aiogram.event import Event
 from gp_aiogram.stores.base import MAX_DELAY, Delivery, Outbox, Settlement, State
 from gp_aiogram.stores.leases import Leases
-from gp_aiogram.stores.sqlite_file import SQLiteFile, existing
+from gp_aiogram.stores.recent import RecentEvents
+from gp_aiogram.stores.sqlite_file import SQLiteFile, existing, fetched, insert, update
 from gp_aiogram.stores.sqlite_seen import Seen
 
 #: Every column of a delivery and its event, for :func:`delivery_of`.
@@ -27,9 +28,14 @@ DELIVERY = """
 _moment = lru_cache(maxsize=1024)(from_ms)
 
 
+#: Columns of the deliveries to claim, in the order of :func:`_claimed`.
+_CLAIM = "seq, attempts, since_ms, due_ms, reason, receipt"
+
+
 class _Acceptance(NamedTuple):
     event: Event
-    destinations: Sequence[str]
+    body: str
+    destinations: Collection[str]
     once: Collection[str]
     order: str | None
 
@@ -44,6 +50,11 @@ class SQLiteOutbox(Outbox):
 
     _file: SQLiteFile
     _leases: Leases[tuple[str, int]]
+    _recent: RecentEvents
+
+    #: Of the last event that this object has numbered. What was rolled back or erased leaves a
+    #: gap: within one process a number stands for one event for ever.
+    _last_seq = 0
 
     async def accept(
         self,
@@ -54,16 +65,20 @@ class SQLiteOutbox(Outbox):
         order: str | None = None,
     ) -> bool:
         """Keep an event and its deliveries; returns when they are on disk."""
-        accepted: bool = await self._file.submit(
-            self._accept,
-            _Acceptance(event, destinations, once, order),
-        )
-        return accepted
+        body = event.to_json()
+        acceptance = _Acceptance(event, body, set(destinations), once, order)
+        seq: int | None = await self._file.submit(self._accept, acceptance)
+        if seq is not None and self._file.is_open:
+            self._recent.add(seq, event, len(body))
+        return seq is not None
 
     async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
         """Take due deliveries."""
         due = await self._file.submit(self._claim, _Claim(destination, limit), reads=True)
-        return [delivery_of(row, self._leases.grant((destination, row[0]), lease)) for row in due]
+        return [
+            _claimed(event, destination, row, self._leases.grant((destination, row[0]), lease))
+            for row, event in due
+        ]
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Record outcomes."""
@@ -162,7 +177,7 @@ class SQLiteOutbox(Outbox):
         self,
         connection: sqlite3.Connection,
         acceptances: Sequence[_Acceptance],
-    ) -> list[bool]:
+    ) -> list[int | None]:
         seen = Seen(connection)
         event_ids = [acceptance.event.event_id for acceptance in acceptances]
         known_ids = existing(connection, "event", "event_id", event_ids)
@@ -170,52 +185,55 @@ class SQLiteOutbox(Outbox):
         digests = [seen.keys(acceptance.once) for acceptance in acceptances]
         known_keys = seen.known([*chain(*digests)])
         now_ms = self._now_ms()
-        events, deliveries, results = [], [], []
+        events: list[tuple[Any, ...]] = []
+        deliveries: list[tuple[Any, ...]] = []
         keys: list[bytes] = []
-        for (event, destinations, _, order), once in zip(acceptances, digests, strict=True):
-            fresh = event.event_id not in known_ids and known_keys.isdisjoint(once)
-            results.append(fresh)
-            if not fresh:
+        results: list[int | None] = []
+        numbers = self._numbers(connection)
+        for (event, body, destinations, _, order), once in zip(acceptances, digests, strict=True):
+            if event.event_id in known_ids or not known_keys.isdisjoint(once):
+                results.append(None)
                 continue
             known_ids.add(event.event_id)
             known_keys.update(once)
             keys += once
-            events.append(
-                (
-                    event.event_id,
-                    event.telegram_id,
-                    event.bot_id,
-                    now_ms,
-                    event.to_json(),
-                    None if order is None else seen.key(order),
-                ),
-            )
-            deliveries += [(name, now_ms, now_ms, event.event_id) for name in set(destinations)]
-        inserts: dict[str, list[Any]] = {
-            """
-            INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body, order_digest)
-            VALUES (?, ?, ?, ?, ?, ?)
-            """: events,
-            """
-            INSERT INTO delivery (seq, destination, since_ms, due_ms)
-            SELECT seq, ?, ?, ? FROM event WHERE event_id = ?
-            """: deliveries,
-        }
-        for insert, rows in inserts.items():
-            if rows:
-                connection.executemany(insert, rows)
+            seq = next(numbers)
+            results.append(seq)
+            digest = None if order is None else seen.key(order)
+            user = event.telegram_id, event.bot_id
+            events.append((seq, event.event_id, *user, now_ms, body, digest))
+            deliveries += [(seq, name, now_ms, now_ms) for name in destinations]
+        columns = "seq, event_id, telegram_id, bot_id, accepted_ms, body, order_digest"
+        insert(connection, f"event ({columns})", events)
+        insert(connection, "delivery (seq, destination, since_ms, due_ms)", deliveries)
         seen.add(keys, now_ms)
         return results
+
+    def _numbers(self, connection: sqlite3.Connection) -> Iterator[int]:
+        """Number events upwards, also across what was rolled back."""
+        ((last,),) = connection.execute("SELECT coalesce(max(seq), 0) FROM event")
+        self._last_seq = max(self._last_seq, last)
+        while True:
+            self._last_seq += 1
+            yield self._last_seq
 
     def _claim(
         self,
         connection: sqlite3.Connection,
         claims: Sequence[_Claim],
-    ) -> list[list[Any]]:
+    ) -> list[list[tuple[Any, Event]]]:
         # The callers take the leases, once they have the rows: whatever goes wrong before that,
         # nobody holds anything.
         taken: set[tuple[str, int]] = set()
-        return [self._claim_one(connection, claim, taken) for claim in claims]
+        due = [self._claim_one(connection, claim, taken) for claim in claims]
+        events = self._events(connection, {row[0] for rows in due for row in rows})
+        return [[(row, events[row[0]]) for row in rows] for rows in due]
+
+    def _events(self, connection: sqlite3.Connection, seqs: Collection[int]) -> dict[int, Event]:
+        recent = {seq: event for seq in seqs if (event := self._recent.get(seq)) is not None}
+        others = [seq for seq in seqs if seq not in recent]
+        rows = fetched(connection, "SELECT seq, body FROM event WHERE seq IN ({marks})", others)
+        return recent | {seq: Event.from_json(body) for seq, body in rows}
 
     def _claim_one(
         self,
@@ -231,7 +249,8 @@ class SQLiteOutbox(Outbox):
                 break
             rows = connection.execute(
                 f"""
-                {DELIVERY} WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
+                SELECT {_CLAIM} FROM delivery
+                WHERE destination = ? AND state = 'pending' AND due_ms {condition} ?
                 ORDER BY due_ms, seq LIMIT ?
                 """,
                 (claim.destination, moment, claim.limit + len(self._leases) + len(taken)),
@@ -254,26 +273,16 @@ class SQLiteOutbox(Outbox):
             key = self._leases.key(settlement.delivery.token)
             if key is not None and (key not in held or held[key].provisional):
                 held[key] = settlement
-        # Events of one request have one receipt.
-        distinct = {id(one.receipt): one.receipt for one in held.values()}
-        receipts = {key: _receipt(receipt) for key, receipt in distinct.items()}
-        connection.executemany(
-            """
-            UPDATE delivery SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?
-            WHERE destination = ? AND seq = ?
-            """,
-            [
-                (
-                    settlement.state,
-                    now_ms + round(min(settlement.delay, MAX_DELAY) * 1000),
-                    settlement.attempts,
-                    _storable(settlement.reason),
-                    receipts[id(settlement.receipt)],
-                    *key,
-                )
-                for key, settlement in held.items()
-            ],
-        )
+        for (destination, *_), same in _alike(held).items():
+            one = held[destination, same[0]]
+            changes = (
+                one.state,
+                now_ms + round(min(one.delay, MAX_DELAY) * 1000),
+                one.attempts,
+                _storable(one.reason),
+                _receipt(one.receipt),
+            )
+            update(connection, _SETTLE, (*changes, destination), same)
         return [None] * len(batches)
 
     def _replay(
@@ -304,6 +313,21 @@ class SQLiteOutbox(Outbox):
         return round(self.clock.time() * 1000)
 
 
+_SETTLE = """
+    UPDATE delivery SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?
+    WHERE destination = ? AND seq IN ({marks})
+"""
+
+
+def _alike(held: Mapping[tuple[str, int], Settlement]) -> dict[tuple[Any, ...], list[int]]:
+    """Put what became the same together: events of one request have one receipt, one object."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for (destination, seq), one in held.items():
+        outcome = one.state, one.delay, one.attempts, one.reason, id(one.receipt)
+        alike.setdefault((destination, *outcome), []).append(seq)
+    return alike
+
+
 def _storable(text: str | None) -> str | None:
     """Escape half an emoji, as a server may answer it: SQLite keeps no lone surrogate."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode()
@@ -311,6 +335,21 @@ def _storable(text: str | None) -> str | None:
 
 def _receipt(receipt: Mapping[str, Any]) -> str | None:
     return json.dumps(receipt, default=str) if receipt else None
+
+
+def _claimed(event: Event, destination: str, row: Any, token: str) -> Delivery:
+    _, attempts, since_ms, due_ms, reason, receipt = row
+    return Delivery(
+        event=event,
+        destination=destination,
+        state="pending",
+        attempts=attempts,
+        since=_moment(since_ms),
+        due=_moment(due_ms),
+        reason=reason,
+        receipt=json.loads(receipt) if receipt else {},
+        token=token,
+    )
 
 
 def delivery_of(row: Any, token: str = "") -> Delivery:

@@ -92,10 +92,15 @@ def profiles_of(
     """Answer many callers with few statements."""
     clicks = _bodies(connection, {session_id for _, session_id in asked if session_id})
     traits = _traits(connection, {telegram_id for telegram_id, _ in asked})
+    if not clicks and not traits:
+        return [_NOTHING] * len(asked)
     return [
         Profile(clicks.get(session_id or ""), traits.get(telegram_id, {}))
         for telegram_id, session_id in asked
     ]
+
+
+_NOTHING = Profile()
 
 
 def _bodies(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:

@@ -16,6 +16,7 @@ from gp_aiogram.event import (
     Event,
     checked_telegram_id,
 )
+from gp_aiogram.lane import MAY_BE_TAKEN
 from gp_aiogram.stores.base import Delivery
 from gp_aiogram.tracker.events import Events, order_of, user_key
 
@@ -61,6 +62,7 @@ class Deposits(Events):
         if once == "user":
             msg = "once='user' would let one deposit through: give the order's id, or nothing"
             raise EventError(msg)
+        _check_window(ftd_within)
         deposit = await self._completed(
             LATER_DEPOSIT,
             telegram_id=telegram_id,
@@ -79,6 +81,7 @@ class Deposits(Events):
         if not await self._outbox.known_keys([first, _any_bots_key(telegram_id)]):
             is_ftd = not renewal and await self._may_be_ftd(
                 deposit,
+                event_time,
                 ftd_within,
                 needs_session=ftd_needs_session,
             )
@@ -115,6 +118,7 @@ class Deposits(Events):
         value: object = None,
         currency: str | None = None,
         user_data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
         event_time: datetime | None = None,
         to: str | Collection[str] | None = None,
@@ -139,7 +143,7 @@ class Deposits(Events):
             REFUND,
             telegram_id=telegram_id,
             bot_id=bot_id,
-            session_id=None,
+            session_id=session_id,
             event_time=event_time,
             value=value,
             currency=currency,
@@ -158,23 +162,35 @@ class Deposits(Events):
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
-            logger.warning("%s knows no refunds: order %s stays counted there", name, order)
+            logger.warning("%s gets no refund: order %s stays counted there", name, order)
         getting = [name for name in wanting if name not in untold]
         return await self._keep(refund, getting, [key])
 
     async def _may_be_ftd(
         self,
         deposit: Event,
+        event_time: datetime | None,
         within: timedelta | None,
         *,
         needs_session: bool,
     ) -> bool:
+        """Tell whether the rules let a first deposit be an FTD.
+
+        :param event_time: None when the caller gave no time of its own.
+        """
         if within is None:
             return deposit.session_id is not None or not needs_session
-        session = await self._enrichment.session(
-            deposit.telegram_id, deposit.bot_id, deposit.event_time
-        )
-        return session is not None and deposit.event_time - session.at <= within
+        session = await self._enrichment.session(deposit.telegram_id, deposit.bot_id, event_time)
+        if session is None or session.session_id != deposit.session_id:
+            # A session that the caller has named is a touch of now.
+            return deposit.session_id is not None
+        return deposit.event_time - session.at <= within
+
+
+def _check_window(within: object) -> None:
+    if within is not None and (not isinstance(within, timedelta) or within <= timedelta(0)):
+        msg = f"ftd_within must be a positive timedelta, not {shown(within)}"
+        raise EventError(msg)
 
 
 def _any_bots_key(telegram_id: int) -> str:
@@ -199,5 +215,12 @@ def _of_payment(refund: Event, payments: Collection[Delivery]) -> Event:
 
 def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:
     """Return the destinations that never got the order, and those that did or may have."""
-    told = {one.destination for one in deliveries if one.state in ("delivered", "pending")}
+    told = {one.destination for one in deliveries if _may_be_taken(one)}
     return {one.destination for one in deliveries} - told, told
+
+
+def _may_be_taken(delivery: Delivery) -> bool:
+    """Tell whether a destination has got an event, or may have: what is pending is under way."""
+    if delivery.state == "dead":
+        return (delivery.reason or "").startswith(MAY_BE_TAKEN)
+    return delivery.state != "skipped"

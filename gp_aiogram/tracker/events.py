@@ -37,6 +37,7 @@ class Events(TrackerBase):
         event_id: str | None = None,
         event_time: datetime | None = None,
         once: str | int | None = None,
+        order: str | int | None = None,
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Record an event; returns when it is in the store and will be delivered.
@@ -55,6 +56,7 @@ class Events(TrackerBase):
         :param event_time: with time zone; now when None.
         :param once: ``"user"`` lets one event of this name through per user (and bot); any other
             text or number lets one event of this name through for it, e.g. an order's id.
+        :param order: what :meth:`refund` finds the event by, where that is not ``once``.
         :param to: names of destinations; None means all that want such an event.
         :return: None when nothing is recorded: ``once`` or ``event_id`` says that it was before,
             the user opted out, or ``before_send`` dropped it.
@@ -73,11 +75,12 @@ class Events(TrackerBase):
             user_data=user_data,
             event_id=event_id,
         )
-        order = order_of(once)
+        key = order_of(once)
         if event is None:
             return None
-        key = user_key(event, name) if once == "user" else f"key:{name}:{order}"
-        return await self._keep(event, named, [] if once is None else [key], order)
+        full_key = user_key(event, name) if once == "user" else f"key:{name}:{key}"
+        paid_by = key if order is None else order_of(order)
+        return await self._keep(event, named, [] if once is None else [full_key], paid_by)
 
     async def _completed(
         self,

@@ -162,8 +162,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         if pruning is not None:
             pruning.cancel()
             await asyncio.wait([pruning], timeout=_STORE_CLOSING)
-        if self._aside:
-            await asyncio.wait(self._aside, timeout=grace)
+        await self._finish_aside(grace)
         await self._courier.stop(grace)
         closing = [asyncio.ensure_future(part.close()) for part in self._parts()]
         _, unfinished = await asyncio.wait(closing, timeout=_STORE_CLOSING)
@@ -185,6 +184,18 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _finish_aside(self, grace: float) -> None:
+        """Wait for what is recorded aside; what takes longer is given up, and told."""
+        if not self._aside:
+            return
+        _, unfinished = await asyncio.wait(self._aside, timeout=grace)
+        if not unfinished:
+            return
+        logger.error("%d handler(s) had nothing recorded: the store is stuck", len(unfinished))
+        for task in unfinished:
+            task.cancel()
+        await asyncio.wait(unfinished, timeout=_STORE_CLOSING)
 
     def _parts(self) -> list[SessionStore | ProfileStore | Outbox]:
         """The store's parts; one that is several at once is here once."""

@@ -148,12 +148,19 @@ class Users(TrackerBase):
         known = {**from_user(user), **from_contact(contact, telegram_id), **traits}
         await self._profiles.add_traits(telegram_id, prepared(known))
 
-    async def session(self, telegram_id: int, bot_id: int | None = None) -> Session | None:
-        """Return the session that counts for a user now, by the attribution policy.
+    async def session(
+        self,
+        telegram_id: int,
+        bot_id: int | None = None,
+        *,
+        at: datetime | None = None,
+    ) -> Session | None:
+        """Return the session that counts for a user, by the attribution policy.
 
         :param bot_id: None means whichever bot of this store knows the user.
+        :param at: when it shall count, with time zone; now when None.
         """
-        return await self._enrichment.session(telegram_id, bot_id, None)
+        return await self._enrichment.session(telegram_id, bot_id, at)
 
     async def _touched(
         self,
