@@ -249,6 +249,23 @@ async def test_a_mark_may_name_what_the_refund_does_not(
     assert refund.user_data["order_id"] == CHARGE
 
 
+@pytest.mark.parametrize(("named", "credited"), [(None, "gp_paid"), ("gp_named", "gp_named")])
+async def test_a_refund_is_credited_to_the_session_of_its_payment_or_to_a_named_one(
+    tracker: Tracker, named: str | None, credited: str
+) -> None:
+    await tracker.track(
+        "Purchase", telegram_id=7, value="4.50", currency="GBP", once="o1", session_id="gp_paid"
+    )
+    await tracker.capture(7, "gp_later")
+    refund = await tracker.refund("o1", telegram_id=7, session_id=named)
+    assert refund is not None
+    assert (refund.session_id, refund.value, refund.currency) == (
+        credited,
+        Decimal("4.50"),
+        "GBP",
+    )
+
+
 async def test_other_orders_and_users_keep_theirs(tracker: Tracker) -> None:
     for order, user in (("o1", 7), ("o2", 7), ("o3", 8)):
         await tracker.track("Purchase", telegram_id=user, value=5, once=order)
