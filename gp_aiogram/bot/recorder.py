@@ -8,7 +8,7 @@ from typing import Any
 from gp_aiogram.bot.payments import completed, is_refund, payment_of
 from gp_aiogram.bot.updates import GP_KEY
 from gp_aiogram.errors import EventError, GPError
-from gp_aiogram.event import FIRST_DEPOSIT, REFUND, update_event_id
+from gp_aiogram.event import FIRST_DEPOSIT, REFUND
 from gp_aiogram.rules import DEPOSIT, Mark, resolve
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker
@@ -55,10 +55,7 @@ class Recorder:
             name: await _resolved(name, argument, event, scope)
             for name, argument in mark.arguments.items()
         }
-        arguments.setdefault(
-            "event_id",
-            update_event_id(gp.bot_id, gp.update_id, mark.rule, mark.name),
-        )
+        arguments.setdefault("event_id", gp.event_id(mark.rule, mark.name))
         payment = payment_of(event)
         if payment is not None:
             arguments = completed(arguments, payment)
