@@ -229,7 +229,9 @@ def marks_on(handler: Callable[..., Any]) -> tuple[Mark, ...]:
 
 def hidden_marks(handler: Callable[..., Any]) -> tuple[Mark, ...]:
     """Marks beneath dishka's ``inject``, which passes on no flags of what it wraps."""
-    injected = getattr(inspect.unwrap(handler), "__dishka_orig_func__", None)
+    # Asked for each update, so a handler that wraps nothing is not unwrapped.
+    function = inspect.unwrap(handler) if hasattr(handler, "__wrapped__") else handler
+    injected = getattr(function, "__dishka_orig_func__", None)
     return () if injected is None else marks_on(injected)
 
 

@@ -88,7 +88,7 @@ async def test_what_was_sent_is_taken_back_where_refunds_are_known(
         refund = there.grampixel.events[-1].body
         assert (refund["value"], refund["currency"]) == (3.25, "USD")
         assert refund["user_data"]["order_id"] == CHARGE
-        assert refund["user_data"]["telegram_stars"] == "250"
+        assert refund["user_data"]["telegram_stars"] == 250
         assert there.tracker.counts["unrefunded"] == 2
     told = [record.getMessage() for record in caplog.records if "no refund" in record.message]
     assert told == [

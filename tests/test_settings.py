@@ -128,6 +128,15 @@ def test_stars_retention_and_automatic_events_can_be_set(environment):
     assert tracker.attribution.preferred == ()
 
 
+def test_what_counts_by_the_attribution_is_kept_at_least_so_long():
+    attribution = Attribution(window=timedelta(days=365))
+    tracker = Tracker([], store=MemoryStore(), attribution=attribution)
+    assert tracker.retention == Retention(sessions=timedelta(days=365))
+    kept_longer = Retention(sessions=timedelta(days=400))
+    tracker = Tracker([], store=MemoryStore(), attribution=attribution, retention=kept_longer)
+    assert tracker.retention == kept_longer
+
+
 def test_without_settings_the_defaults_hold(environment):
     environment(COMPLETE)
     tracker = Tracker.from_settings()

@@ -120,7 +120,8 @@ class Events(TrackerBase):
         if self.stars is None or not is_stars(facts["currency"]) or facts["value"] is None:
             return facts
         worth = self.stars.worth(facts["value"])
-        user_data = {STARS_KEY: str(facts["value"]), **checked_user_data(facts["user_data"])}
+        stars = self.stars.count(facts["value"])
+        user_data = {STARS_KEY: stars, **checked_user_data(facts["user_data"])}
         return {
             **facts,
             "value": worth,

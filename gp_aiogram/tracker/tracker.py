@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,11 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         whole = _whole_store(store)
         self.attribution = attribution
         self.stars = stars
-        self.retention = retention
+        #: What counts is kept, however long the window is.
+        self.retention = replace(
+            retention,
+            sessions=max(retention.sessions, attribution.window),
+        )
         self.auto = checked_auto(auto)
         self._before_send = before_send
         self._aside: set[asyncio.Task[None]] = set()
