@@ -30,6 +30,8 @@ class TrackerBase:
     _outbox: Outbox
     _profiles: ProfileStore
     _sessions: SessionStore
+    #: Sessions of users who are being forgotten.
+    _unerased: dict[int, set[str]]
 
     @property
     def bots(self) -> dict[int, str | None]:
