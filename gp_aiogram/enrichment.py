@@ -11,6 +11,7 @@ from typing import Any
 from gp_aiogram.attribution import Attribution, Session
 from gp_aiogram.event import Event, utc_from_timestamp
 from gp_aiogram.stores.base import Known, Profile, SplitStore, Store
+from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.traits import merged, split_off
 
 logger = logging.getLogger("gp_aiogram")
@@ -175,8 +176,3 @@ class Enrichment:
             "until": until,
             "preferred": self._attribution.preferred,
         }
-
-
-def opt_out_key(telegram_id: int) -> str:
-    """Return the once-key of a user who wants nothing to be recorded."""
-    return f"opted out:{telegram_id}"

@@ -15,6 +15,7 @@ from gp_aiogram.errors import DeliveryError, Refused, Rejected, Skipped, Throttl
 from gp_aiogram.event import utc_from_timestamp
 from gp_aiogram.pacing import Pacer, PacerState, retry_delay
 from gp_aiogram.stores.base import Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.keys import opt_out_key
 
 logger = logging.getLogger("gp_aiogram.courier")
 
@@ -30,6 +31,9 @@ LINGER = 0.05
 
 #: How the reason of a delivery begins that was given up although it may have succeeded.
 MAY_BE_TAKEN = "may have been taken"
+
+#: Why a delivery is skipped whose user wants nothing to be known of him.
+OPTED_OUT = "the user opted out before it was sent"
 
 #: Seconds between tries to store an outcome.
 SETTLE_PAUSES = (0.1, 1.0, 5.0)
@@ -100,7 +104,7 @@ class Lane:
             return LOOK_AGAIN if due is None else min(due, LOOK_AGAIN)
         size = destination.batch_size
         self._fell_short = len(claimed) < min(size, allowance)
-        fresh = await self._bury_stale(claimed)
+        fresh = await self._bury_stale(await self._skip_opted_out(claimed))
         batches = [fresh[start : start + size] for start in range(0, len(fresh), size)]
         # All of them end before the round does, also when one of them failed or was cancelled.
         ends = await asyncio.gather(
@@ -121,6 +125,20 @@ class Lane:
             return STORE_PAUSE
         finally:
             self.busy = False
+
+    async def _skip_opted_out(self, claimed: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Send nothing of a user who has opted out: not what was under way, nor a dead letter."""
+        try:
+            keys = {opt_out_key(delivery.event.telegram_id) for delivery in claimed}
+            known = await self._outbox.known_keys(keys)
+        except BaseException:
+            await self._outbox.release(claimed)
+            raise
+        if not known:
+            return claimed
+        unwanted = [one for one in claimed if opt_out_key(one.event.telegram_id) in known]
+        await self._settle(unwanted, "skipped", OPTED_OUT)
+        return [one for one in claimed if opt_out_key(one.event.telegram_id) not in known]
 
     async def _bury_stale(self, claimed: Sequence[Delivery]) -> list[Delivery]:
         """Give up what is too old, before a batch is built: one such event may spoil it."""

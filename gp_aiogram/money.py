@@ -141,6 +141,14 @@ class Stars:
         object.__setattr__(self, "rate", rate)
         object.__setattr__(self, "currency", currency)
 
+    @staticmethod
+    def count(stars: object) -> int | float:
+        """Return how many stars there are, as JSON writes numbers.
+
+        :raises EventError: when this is no amount.
+        """
+        return json_number(_number(stars, TELEGRAM_STARS))
+
     def worth(self, stars: object) -> Decimal:
         """Return what so many stars are worth, in :attr:`currency`.
 

@@ -6,12 +6,16 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from gp_aiogram.errors import EventError
-from gp_aiogram.event import Event, new_event
+from gp_aiogram.click import Click
+from gp_aiogram.errors import EventError, shown
+from gp_aiogram.event import Event, Traits, new_event
 from gp_aiogram.traits import merged, split_off
 
 #: Gets a completed event; returns it, another one made by ``dataclasses.replace``, or None.
 BeforeSend = Callable[[Event], "Event | Awaitable[Event | None] | None"]
+
+#: Platform, field, value.
+_Trait = tuple[str, str, str]
 
 
 async def reviewed(event: Event, before_send: BeforeSend | None) -> Event | None:
@@ -22,22 +26,36 @@ async def reviewed(event: Event, before_send: BeforeSend | None) -> Event | None
     """
     if before_send is None:
         return event
+    known = _flat(event.traits)
     try:
         answer = before_send(event)
         result = await answer if inspect.isawaitable(answer) else answer
     except Exception as error:
         msg = f"before_send failed, so {event.name} was not recorded: {type(error).__name__}"
         raise EventError(msg) from error
-    if result is None or result is event:
-        return result
+    if result is None:
+        return None
     if not isinstance(result, Event):
         msg = f"before_send must return an Event or None, not {type(result).__name__}"
         raise EventError(msg)
-    return _checked(result)
+    # Also when it is the same object: what an event carries can be changed in place.
+    return _checked(result, known)
 
 
-def _checked(event: Event) -> Event:
-    """Hold what a person wrote to the rules of every event, and keep contacts out of the store."""
+def _checked(event: Event, known: set[_Trait]) -> Event:
+    """Hold what a person wrote to the rules of every event, and keep contacts out of the store.
+
+    :param known: the traits that the event had.
+    """
+    if not isinstance(event.click, (Click, type(None))):
+        msg = f"before_send must leave the click a Click or None, not {shown(event.click)}"
+        raise EventError(msg)
+    if not known >= _flat(event.traits):
+        msg = (
+            "before_send may take traits out, but puts none in: put an e-mail address or phone "
+            "number into user_data, where it is hashed, or call identify()"
+        )
+        raise EventError(msg)
     checked = new_event(
         event.name,
         telegram_id=event.telegram_id,
@@ -57,3 +75,19 @@ def _checked(event: Event) -> Event:
         traits=merged(event.traits, contacts),
         bot_username=event.bot_username,
     )
+
+
+def _flat(traits: Traits) -> set[_Trait]:
+    """Return traits one by one.
+
+    :raises EventError: when this is nothing that holds traits.
+    """
+    try:
+        return {
+            (platform, field, value)
+            for platform, fields in traits.items()
+            for field, value in fields.items()
+        }
+    except (AttributeError, TypeError):
+        msg = f"before_send must leave traits a mapping of mappings, not {type(traits).__name__}"
+        raise EventError(msg) from None

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from gp_aiogram.attribution import Session
-from gp_aiogram.event import REFUND, Event, update_event_id
+from gp_aiogram.event import FIRST_DEPOSIT, LATER_DEPOSIT, REFUND, Event, update_event_id
 from gp_aiogram.rules import DEPOSIT
 from gp_aiogram.tracker import Tracker
+
+#: One conversion under several names: an update that tells of it is recorded under one of them.
+_KINDS: Mapping[str, str] = {
+    DEPOSIT: "Purchase",
+    FIRST_DEPOSIT: "Purchase",
+    LATER_DEPOSIT: "Purchase",
+    "JoinRequest": "Subscribe",
+}
 
 
 class UserTracker:
@@ -21,11 +30,11 @@ class UserTracker:
 
     __slots__ = (
         "_loaded",
+        "_recorded",
         "_session",
         "_tracked",
         "at",
         "bot_id",
-        "recorded",
         "telegram_id",
         "tracker",
         "update_id",
@@ -43,11 +52,10 @@ class UserTracker:
         self.update_id = update_id
         #: When the update says it happened; None when it does not say.
         self.at: datetime | None = None
-        #: Names of the events that were recorded during this update, ``deposit`` among them.
-        self.recorded: set[str] = set()
         #: The bot's own tracker.
         self.tracker = tracker
         self._tracked = 0
+        self._recorded: list[str] = []
         self._session: Session | None = None
         self._loaded = False
 
@@ -75,6 +83,26 @@ class UserTracker:
     def forgo(self) -> None:
         """Do without the session, because the store failed."""
         self._loaded = True
+
+    def has_recorded(self, name: str) -> bool:
+        """Tell whether an event was recorded during this update, under whichever name."""
+        return _kind(name) in self._recorded
+
+    def event_id(self, rule: str, name: str) -> str | None:
+        """Make the id of an event: the same when Telegram delivers the update again.
+
+        What ``auto`` would record, too, has one id whoever records it first: a handler may fail
+        at the first delivery and succeed at the second.
+
+        :param rule: what tells this place in the code from others.
+        :return: None when the update is not Telegram's; then each event is one of its own.
+        """
+        if not self.update_id:
+            return None
+        kind = _kind(name)
+        if kind not in self._recorded and kind in map(_kind, self.tracker.auto):
+            rule, name = "auto", kind
+        return update_event_id(self.bot_id, self.update_id, rule, name)
 
     async def identify(
         self,
@@ -104,21 +132,23 @@ class UserTracker:
 
         The same update makes the same event ids, so one that Telegram delivers twice counts once.
         """
-        self.recorded.add(name)
-        return await self.tracker.track(
-            name,
-            telegram_id=self.telegram_id,
-            bot_id=self.bot_id,
-            value=value,
-            currency=currency,
-            user_data=user_data,
-            session_id=session_id,
-            event_id=self._next_event_id(name) if event_id is None else event_id,
-            event_time=event_time or self.at,
-            once=once,
-            order=order,
-            to=to,
-        )
+        if event_id is None:
+            event_id = self._next_event_id(name)
+        with self._recording(name):
+            return await self.tracker.track(
+                name,
+                telegram_id=self.telegram_id,
+                bot_id=self.bot_id,
+                value=value,
+                currency=currency,
+                user_data=user_data,
+                session_id=session_id,
+                event_id=event_id,
+                event_time=event_time or self.at,
+                once=once,
+                order=order,
+                to=to,
+            )
 
     async def deposit(
         self,
@@ -136,22 +166,24 @@ class UserTracker:
         renewal: bool = False,
     ) -> Event | None:
         """Record a deposit of this user; see :meth:`Tracker.deposit`."""
-        self.recorded.add(DEPOSIT)
-        return await self.tracker.deposit(
-            telegram_id=self.telegram_id,
-            bot_id=self.bot_id,
-            value=value,
-            currency=currency,
-            user_data=user_data,
-            session_id=session_id,
-            event_id=self._next_event_id(DEPOSIT) if event_id is None else event_id,
-            event_time=event_time or self.at,
-            once=once,
-            to=to,
-            ftd_within=ftd_within,
-            ftd_needs_session=ftd_needs_session,
-            renewal=renewal,
-        )
+        if event_id is None:
+            event_id = self._next_event_id(DEPOSIT)
+        with self._recording(DEPOSIT):
+            return await self.tracker.deposit(
+                telegram_id=self.telegram_id,
+                bot_id=self.bot_id,
+                value=value,
+                currency=currency,
+                user_data=user_data,
+                session_id=session_id,
+                event_id=event_id,
+                event_time=event_time or self.at,
+                once=once,
+                to=to,
+                ftd_within=ftd_within,
+                ftd_needs_session=ftd_needs_session,
+                renewal=renewal,
+            )
 
     async def refund(
         self,
@@ -166,19 +198,21 @@ class UserTracker:
         to: str | Collection[str] | None = None,
     ) -> Event | None:
         """Take back what this user has paid; see :meth:`Tracker.refund`."""
-        self.recorded.add(REFUND)
-        return await self.tracker.refund(
-            once,
-            telegram_id=self.telegram_id,
-            bot_id=self.bot_id,
-            value=value,
-            currency=currency,
-            user_data=user_data,
-            session_id=session_id,
-            event_id=self._next_event_id(REFUND) if event_id is None else event_id,
-            event_time=event_time or self.at,
-            to=to,
-        )
+        if event_id is None:
+            event_id = self._next_event_id(REFUND)
+        with self._recording(REFUND):
+            return await self.tracker.refund(
+                once,
+                telegram_id=self.telegram_id,
+                bot_id=self.bot_id,
+                value=value,
+                currency=currency,
+                user_data=user_data,
+                session_id=session_id,
+                event_id=event_id,
+                event_time=event_time or self.at,
+                to=to,
+            )
 
     async def opt_out(self) -> None:
         """Record nothing more of this user; see :meth:`Tracker.opt_out`."""
@@ -192,17 +226,22 @@ class UserTracker:
         """Erase what is stored of this user; see :meth:`Tracker.forget`."""
         await self.tracker.forget(self.telegram_id)
 
-    def event_id(self, rule: str, name: str) -> str | None:
-        """Return the id of an event, the same when Telegram delivers the update again.
-
-        :param rule: what tells this place in the code from others.
-        :return: None when the update is not Telegram's; then each event is one of its own.
-        """
-        if not self.update_id:
-            return None
-        return update_event_id(self.bot_id, self.update_id, rule, name)
-
     def _next_event_id(self, name: str) -> str | None:
         rule = f"gp.track {self._tracked}"
         self._tracked += 1
         return self.event_id(rule, name)
+
+    @contextmanager
+    def _recording(self, name: str) -> Iterator[None]:
+        """Remember an event from now on, unless recording it fails."""
+        kind = _kind(name)
+        self._recorded.append(kind)
+        try:
+            yield
+        except Exception:
+            self._recorded.remove(kind)
+            raise
+
+
+def _kind(name: str) -> str:
+    return _KINDS.get(name, name)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import updates
 from gp_aiogram import Attribution, EventError, MemoryStore, Session, Tracker
 from gp_aiogram.init_data import CLOCK_SKEW, verified
+from gp_aiogram.sandbox import TelegramSandbox
 from gp_aiogram.testing import ManualClock
 
 TOKEN = "42:TEST"
@@ -166,6 +167,16 @@ def test_what_aiogram_takes_is_taken(
     opening = verified(token, init_data, now=OPENED, max_age=DAY)
     assert (opening.bot_id, opening.telegram_id) == (bot_id, user["id"])
     assert opening.start_param == own["start_param"]
+
+
+async def test_a_user_of_the_stand_in_is_captured(tracker: Tracker) -> None:
+    telegram = TelegramSandbox()
+    init_data = telegram.init_data(
+        telegram.user(7), start_param="gp_a1b2c3", auth_date=updates.DATE
+    )
+    session = await tracker.capture_init_data(telegram.token, init_data)
+    assert session is not None
+    assert (session.telegram_id, session.session_id) == (7, "gp_a1b2c3")
 
 
 def test_both_read_the_same() -> None:

@@ -89,7 +89,7 @@ async def test_the_first_payment_of_a_subscription_in_stars(there: Platforms, bo
         "value": 6.5,
         "currency": "USD",
         "user_data": {
-            "telegram_stars": "500",
+            "telegram_stars": 500,
             "order_id": charge_id,
             "invoice_payload": "club:monthly",
             "telegram_payment_charge_id": charge_id,

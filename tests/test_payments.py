@@ -115,7 +115,7 @@ async def test_stars_are_worth_what_the_owner_says(recorder: Recorder) -> None:
     event = await tracker.track("Purchase", telegram_id=7, value=250, currency="xtr")
     assert event is not None
     assert (event.value, event.currency) == (Decimal("3.13"), "GEL")
-    assert event.user_data == {"telegram_stars": "250"}
+    assert event.user_data == {"telegram_stars": 250}
 
 
 async def test_the_number_of_stars_is_kept(dp: Dispatcher, feed: Feed, recorded: Recorded) -> None:
@@ -123,7 +123,7 @@ async def test_the_number_of_stars_is_kept(dp: Dispatcher, feed: Feed, recorded:
     await feed(updates.raw("successful_payment_stars"))
     (event,) = await recorded()
     assert (event.value, event.currency) == (Decimal("3.25"), "USD")
-    assert event.user_data["telegram_stars"] == "250"
+    assert event.user_data["telegram_stars"] == 250
     assert event.user_data["plan"] == "gold"
     assert event.user_data["invoice_payload"] == "course:stars"
 

@@ -88,7 +88,7 @@ async def test_what_was_sent_is_taken_back_where_refunds_are_known(
         refund = there.grampixel.events[-1].body
         assert (refund["value"], refund["currency"]) == (3.25, "USD")
         assert refund["user_data"]["order_id"] == CHARGE
-        assert refund["user_data"]["telegram_stars"] == "250"
+        assert refund["user_data"]["telegram_stars"] == 250
         assert there.tracker.counts["unrefunded"] == 2
     told = [record.getMessage() for record in caplog.records if "no refund" in record.message]
     assert told == [
@@ -247,6 +247,23 @@ async def test_a_mark_may_name_what_the_refund_does_not(
     assert (refund.value, refund.currency, refund.session_id) == (Decimal("2.00"), "GBP", "gp_a")
     assert refund.user_data["why"] == "late"
     assert refund.user_data["order_id"] == CHARGE
+
+
+@pytest.mark.parametrize(("named", "credited"), [(None, "gp_paid"), ("gp_named", "gp_named")])
+async def test_a_refund_is_credited_to_the_session_of_its_payment_or_to_a_named_one(
+    tracker: Tracker, named: str | None, credited: str
+) -> None:
+    await tracker.track(
+        "Purchase", telegram_id=7, value="4.50", currency="GBP", once="o1", session_id="gp_paid"
+    )
+    await tracker.capture(7, "gp_later")
+    refund = await tracker.refund("o1", telegram_id=7, session_id=named)
+    assert refund is not None
+    assert (refund.session_id, refund.value, refund.currency) == (
+        credited,
+        Decimal("4.50"),
+        "GBP",
+    )
 
 
 async def test_other_orders_and_users_keep_theirs(tracker: Tracker) -> None:

@@ -1,19 +1,22 @@
-"""A bot that greets, registers, takes a deposit and echoes; gp_aiogram tells the ads about it."""
+"""A bot that greets, registers, takes deposits and echoes; gp_aiogram tells the ads about it."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from aiogram import Bot, Dispatcher, F, Router
-from aiogram.filters import CommandStart
+from aiogram.filters import Command, CommandStart
+from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
 
-from gp_aiogram import Tracker, UserTracker, track
+from examples.echo_bot import shop
+from gp_aiogram import Settings, Tracker, UserTracker, track
 
 KEYBOARD = InlineKeyboardMarkup(
     inline_keyboard=[
         [InlineKeyboardButton(text="Register", callback_data="register")],
         [InlineKeyboardButton(text="Deposit 150 EUR", callback_data="deposit:150.00")],
+        [InlineKeyboardButton(text="Shop", callback_data="shop")],
     ],
 )
 
@@ -34,10 +37,17 @@ async def register(call: CallbackQuery, bot: Bot) -> None:
 
 
 @router.callback_query(F.data.startswith("deposit:"))
-@track("FTD", value=F.data[8:].cast(Decimal), currency="EUR", once="user")
+@track.deposit(value=F.data[8:].cast(Decimal), currency="EUR")
 async def deposit(call: CallbackQuery, bot: Bot) -> None:
     await call.answer("Paid")
     await bot.send_message(call.from_user.id, "Your deposit has arrived.")
+
+
+@router.message(Command("forget"))
+async def forget(message: Message, state: FSMContext, gp: UserTracker) -> None:
+    await gp.forget()
+    await state.clear()
+    await message.answer("What was known of you is erased.")
 
 
 @router.message(F.text)
@@ -45,8 +55,13 @@ async def echo(message: Message) -> None:
     await message.answer(message.text or "")
 
 
-def create_dispatcher(tracker: Tracker) -> Dispatcher:
-    dispatcher = Dispatcher()
-    dispatcher.include_router(router)
+def create_tracker(settings: Settings | None = None) -> Tracker:
+    # Refunds in Stars and new members of the channel need no handlers of their own.
+    return Tracker.from_settings(settings, auto={"Refund", "Subscribe"})
+
+
+def create_dispatcher(tracker: Tracker, provider_token: str | None = None) -> Dispatcher:
+    dispatcher = Dispatcher(provider_token=provider_token)
+    dispatcher.include_routers(shop.router, router)
     tracker.setup(dispatcher)
     return dispatcher

@@ -1,165 +1,154 @@
-"""The bot played through in a sandbox: real HTTP, real polling, three users, no network."""
+"""The bot played through in a sandbox: real HTTP, real polling, five users, no network."""
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
+import logging
+import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from aiohttp import web
 
-from examples.echo_bot.bot import create_dispatcher
-from examples.echo_bot.report import EXPECTED, report
-from gp_aiogram import Settings, Tracker
-from gp_aiogram.sandbox import (
-    DestinationSandbox,
-    Fault,
-    GramPixelSandbox,
-    MetaSandbox,
-    SandboxUser,
-    TelegramSandbox,
-    TikTokSandbox,
-)
-from gp_aiogram.web import Landing
+from examples.echo_bot.expected import EXPECTED, USERS, Row
+from examples.echo_bot.report import report
+from examples.echo_bot.stage import Stage, stage
+from gp_aiogram.sandbox import DestinationSandbox, Fault, SandboxMessage, SandboxUser
 
 #: Seconds: the retries of Eve's event come after about 2 and 6 seconds, give or take half.
 PATIENCE = 30.0
 
 AD = "/go?fbclid=IwAR0Ada&ttclid=E.C.P.Ada&utm_source=ads&utm_campaign=spring"
-BROWSER = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15"
-
-USERS = {1001: "Ada", 1002: "Bob", 1003: "Eve"}
+CHANNEL_AD = "/channel/go?fbclid=IwAR0Dan&ttclid=E.C.P.Dan"
+BROWSER = {
+    "user-agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15",
+    "x-forwarded-for": "203.0.113.7",
+}
 
 
 async def demo() -> int:
-    """Play the three users and compare what the destinations received; the exit code."""
-    async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        telegram = await stack.enter_async_context(TelegramSandbox())
-        grampixel = await stack.enter_async_context(GramPixelSandbox())
-        meta = await stack.enter_async_context(MetaSandbox())
-        tiktok = await stack.enter_async_context(TikTokSandbox())
-        tracker = Tracker.from_settings(_settings(Path(folder), grampixel, meta, tiktok))
-        await stack.enter_async_context(_polling(tracker, telegram))
-        landing = await stack.enter_async_context(_landing(tracker))
-        ada, bob, eve = (telegram.user(number, name) for number, name in USERS.items())
-        session_id = await _play_ada(ada, landing)
-        await _play_bob(bob)
-        await _play_eve(eve, grampixel)
-        await _wait(grampixel, meta, tiktok)
-        return 0 if report(USERS, session_id, grampixel, meta, tiktok) else 1
+    """Play the users and compare what the destinations received; the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="  log: %(message)s", stream=sys.stdout)
+    async with stage() as on:
+        ada, bob, dan, fay, eve = (
+            on.telegram.user(number, name) for number, name in USERS.items()
+        )
+        came_by = {await _play_ada(ada, on): "ad"}
+        await _play_bob(bob, on)
+        came_by[await _play_dan(dan, on)] = "channel ad"
+        came_by[await _play_fay(fay, on)] = "Mini App"
+        came_by[await _play_eve(eve, on)] = "own link"
+        print("\nThe bot answered at once; the courier delivers behind its back …")
+        started = time.monotonic()
+        await _wait(on, EXPECTED)
+        await on.tracker.flush(PATIENCE)  # what should not come gets the time to come
+        print(f"  … done after {time.monotonic() - started:.1f} s more")
+        forgotten = await _play_forgetting(ada, on)
+        return 0 if report(on, came_by) and forgotten else 1
 
 
-def _settings(
-    folder: Path,
-    grampixel: GramPixelSandbox,
-    meta: MetaSandbox,
-    tiktok: TikTokSandbox,
-) -> Settings:
-    """What ``GP_*`` variables hold in real life."""
-    return Settings(
-        store=f"sqlite:///{folder / 'gp.sqlite3'}",
-        grampixel={
-            "api_key": grampixel.api_key,
-            "workspace_id": grampixel.workspace_id,
-            "base_url": grampixel.url,
-        },
-        meta={
-            "pixel_id": meta.pixel_id,
-            "access_token": meta.access_token,
-            "base_url": meta.url,
-        },
-        tiktok={
-            "pixel_code": tiktok.pixel_code,
-            "access_token": tiktok.access_token,
-            "base_url": tiktok.url,
-        },
-    )
-
-
-@asynccontextmanager
-async def _polling(tracker: Tracker, telegram: TelegramSandbox) -> AsyncIterator[None]:
-    server = TelegramAPIServer.from_base(telegram.url)
-    bot = Bot(telegram.token, session=AiohttpSession(api=server))
-    dispatcher = create_dispatcher(tracker)
-    polling = asyncio.create_task(dispatcher.start_polling(bot, handle_signals=False))
-    try:
-        yield
-    finally:
-        await dispatcher.stop_polling()
-        await polling
-
-
-@asynccontextmanager
-async def _landing(tracker: Tracker) -> AsyncIterator[str]:
-    """Serve the endpoint that ads lead to; its address."""
-    app = web.Application()
-    Landing(tracker, bot="sandbox_bot").setup(app)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
-
-
-async def _play_ada(ada: SandboxUser, landing: str) -> str:
-    print("Ada clicks an ad")
-    async with httpx.AsyncClient(headers={"user-agent": BROWSER}) as browser:
-        response = await browser.get(landing + AD)
-    target = response.headers["location"]
-    print(f"  GET {AD}\n    ->  {target}")
-    (session_id,) = parse_qs(urlsplit(target).query)["start"]
+async def _play_ada(ada: SandboxUser, on: Stage) -> str:
+    print("Ada clicks an ad, deposits twice and buys for Stars")
+    link = await _click_ad(on, AD)
+    (session_id,) = parse_qs(urlsplit(link).query)["start"]
     await _start(ada, session_id)
     await _click(ada, "Register")
     await _click(ada, "Deposit 150 EUR")
-    await _click(ada, "Deposit 150 EUR", "(again: a first deposit counts once)")
+    await _click(ada, "Deposit 150 EUR")
+    await _buy(ada, "Stickers: 250 Stars")
     return session_id
 
 
-async def _play_bob(bob: SandboxUser) -> None:
-    print("\nBob finds the bot by himself")
+async def _play_bob(bob: SandboxUser, on: Stage) -> None:
+    print("\nBob finds the bot by himself, buys for euros and wants them back")
     await _start(bob, None)
-    await _click(bob, "Register")
+    await _buy(bob, "Course: 19.99 EUR")
+    # A purchase that is not delivered yet would just be cancelled.
+    await _wait(on, list(takewhile(lambda row: row.grampixel != "Refund", EXPECTED)))
+    await _send(bob, "/refund")
 
 
-async def _play_eve(eve: SandboxUser, grampixel: GramPixelSandbox) -> None:
+async def _play_dan(dan: SandboxUser, on: Stage) -> str:
+    print("\nDan clicks an ad for the channel and joins it")
+    link = await _click_ad(on, CHANNEL_AD)
+    await dan.join(on.channel, link)
+    session_id = on.channel.links[link].terms.name
+    print(f"  joins by this link, which has the name {session_id}")
+    return session_id
+
+
+async def _play_fay(fay: SandboxUser, on: Stage) -> str:
+    print("\nFay opens the Mini App by t.me/…?startapp=gp_f7a8b9, then talks to the bot")
+    init_data = on.telegram.init_data(fay, start_param="gp_f7a8b9")
+    async with httpx.AsyncClient() as browser:
+        response = await browser.post(f"{on.web}/mini-app", content=init_data)
+    print(f"  POST /mini-app  ->  {response.status_code}")
+    await _start(fay, None)
+    await _click(fay, "Register")
+    return "gp_f7a8b9"
+
+
+async def _play_eve(eve: SandboxUser, on: Stage) -> str:
     print("\nEve comes by a link of GramPixel's own; its backend fails twice for her")
-    grampixel.fail(Fault.status(503), times=2, when=lambda body: body["telegram_id"] == eve.id)
+    on.grampixel.fail(Fault.status(503), times=2, when=lambda body: body["telegram_id"] == eve.id)
     await _start(eve, "gp_e5f6a7")
     await _click(eve, "Deposit 150 EUR")
-    reply = await eve.send("How are you?")
-    print(f"  How are you?  ->  {reply.text}")
+    await _send(eve, "How are you?")
+    return "gp_e5f6a7"
+
+
+async def _play_forgetting(ada: SandboxUser, on: Stage) -> bool:
+    print("\nAda wants to be forgotten")
+    await _send(ada, "/forget")
+    session = await on.tracker.session(ada.id)
+    print(f"  her session now: {session}")
+    return session is None
+
+
+async def _click_ad(on: Stage, path: str) -> str:
+    async with httpx.AsyncClient(headers=BROWSER) as browser:
+        response = await browser.get(on.web + path)
+    link = response.headers["location"]
+    print(f"  GET {path}\n    ->  {link}")
+    return link
 
 
 async def _start(user: SandboxUser, payload: str | None) -> None:
-    reply = await user.start(payload)
-    print(f"  /start {payload or ''}  ->  {reply.text}")
+    _print("/start" if payload is None else f"/start {payload}", await user.start(payload))
 
 
-async def _click(user: SandboxUser, button: str, remark: str = "") -> None:
-    reply = await user.click(button)
-    print(f"  [{button}]  ->  {reply.text} {remark}")
+async def _send(user: SandboxUser, text: str) -> None:
+    _print(text, await user.send(text))
 
 
-async def _wait(grampixel: GramPixelSandbox, meta: MetaSandbox, tiktok: TikTokSandbox) -> None:
-    print("\nThe bot answered at once; the courier delivers behind its back …")
-    started = time.monotonic()
-    sandboxes: tuple[DestinationSandbox[Any], ...] = (grampixel, meta, tiktok)
+async def _click(user: SandboxUser, button: str) -> None:
+    _print(f"[{button}]", await user.click(button))
+
+
+async def _buy(user: SandboxUser, button: str) -> None:
+    await _click(user, "Shop")
+    await _click(user, button)
+    payment = await user.pay()
+    _print("[Pay]", payment.reply)
+
+
+def _print(action: str, reply: SandboxMessage | None) -> None:
+    text = reply and (reply.text or f"invoice for {reply.raw['invoice']['title']}")
+    print(f"  {action}  ->  {text}")
+
+
+async def _wait(on: Stage, rows: Sequence[Row]) -> None:
+    """Wait until the destinations have got so much, and tell when they do not."""
+    sandboxes: dict[str, DestinationSandbox[Any]] = {
+        "grampixel": on.grampixel,
+        "meta": on.meta,
+        "tiktok": on.tiktok,
+    }
     try:
-        for expected, sandbox in zip(EXPECTED.values(), sandboxes, strict=True):
-            await sandbox.wait_for(len(expected), timeout=PATIENCE)
+        for name, sandbox in sandboxes.items():
+            names = [getattr(row, name) for row in rows]
+            await sandbox.wait_for(len(names) - names.count("-"), timeout=PATIENCE)
     except TimeoutError as error:
         print(f"  {error}")
-    print(f"  … done after {time.monotonic() - started:.1f} s more\n")

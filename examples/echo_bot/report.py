@@ -1,115 +1,104 @@
-"""What the demo shows of the events that arrived, and what must be among them."""
+"""What the demo shows of the events that arrived, and what is wrong with them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gp_aiogram.sandbox import GramPixelSandbox, MetaSandbox, TikTokSandbox
+from examples.echo_bot.expected import EXPECTED, USERS, Row
+from examples.echo_bot.stage import Stage
 
-#: user, event, value, currency
-Row = tuple[str, str, "float | None", "str | None"]
+#: Longer texts are cut when a payload is shown.
+LONGEST = 100
 
-EXPECTED: dict[str, list[Row]] = {
-    "GramPixel": [
-        ("Ada", "REG", None, None),
-        ("Ada", "FTD", 150.0, "EUR"),
-        ("Bob", "REG", None, None),
-        ("Eve", "FTD", 150.0, "EUR"),
-    ],
-    "Meta": [
-        ("Ada", "CompleteRegistration", None, None),
-        ("Ada", "Purchase", 150.0, "EUR"),
-        ("Bob", "CompleteRegistration", None, None),
-        ("Eve", "Purchase", 150.0, "EUR"),
-    ],
-    "TikTok": [
-        ("Ada", "CompleteRegistration", None, None),
-        ("Ada", "CompletePayment", 150.0, "EUR"),
-        ("Bob", "CompleteRegistration", None, None),
-        ("Eve", "CompletePayment", 150.0, "EUR"),
-    ],
-}
+#: Which columns of a :class:`Row` a destination fills, and with what.
+Cells = dict[str, str]
 
 
-def report(
-    users: Mapping[int, str],
-    session_id: str,
-    grampixel: GramPixelSandbox,
-    meta: MetaSandbox,
-    tiktok: TikTokSandbox,
-) -> bool:
+def report(on: Stage, came_by: Mapping[str, str]) -> bool:
     """Print what arrived, and compare it with what must have.
 
-    :param users: their names, by Telegram id.
-    :param session_id: the session of Ada's click.
+    :param came_by: what led to the bot, by session id.
     :return: whether everything is as it must be.
     """
-    hashes = {hashlib.sha256(str(number).encode()).hexdigest(): users[number] for number in users}
-    received: dict[str, list[Row]] = {
-        "GramPixel": [
-            (
-                users[event.body["telegram_id"]],
-                event.body["event_name"],
-                event.body.get("value"),
-                event.body.get("currency"),
-            )
-            for event in grampixel.events
-        ],
-        "Meta": [
-            (
-                hashes[event.body["user_data"]["external_id"]],
-                event.body["event_name"],
-                *_money(event.body.get("custom_data", {})),
-            )
-            for event in meta.received
-        ],
-        "TikTok": [
-            (
-                hashes[event.body["user"]["external_id"]],
-                event.body["event"],
-                *_money(event.body.get("properties", {})),
-            )
-            for event in tiktok.received
-        ],
-    }
-    for platform, rows in received.items():
-        _print_table(platform, rows)
-    _print_statuses(users, grampixel)
-    _print_payload("GramPixel", (event.body for event in grampixel.events), "FTD")
-    _print_payload("Meta", (event.body for event in meta.events), "Purchase")
-    _print_payload("TikTok", (event.body for event in tiktok.events), "CompletePayment")
-    problems = [*_differences(received), *_missing_click(session_id, grampixel, meta, tiktok)]
-    for problem in problems:
-        print(f"MISSING: {problem}")
-    if not problems:
-        print("\nEvery event arrived, once, at every destination.")
+    rows = _rows([*_told_grampixel(on, came_by), *_told_meta(on), *_told_tiktok(on)])
+    _print_table(rows)
+    _print_answers(on, "Eve")
+    _print_payload("GramPixel", (event.body for event in on.grampixel.events), "Purchase")
+    _print_payload("Meta", (event.body for event in on.meta.events), "Purchase")
+    _print_payload("TikTok", (event.body for event in on.tiktok.events), "CompletePayment")
+    problems = [*_differences(rows), *_missing_clicks(on)]
+    for problem in problems or ["Every event arrived, once, at every destination."]:
+        print(f"\n{problem}")
     return not problems
 
 
-def _money(amounts: Mapping[str, Any]) -> tuple[float | None, str | None]:
-    return amounts.get("value"), amounts.get("currency")
+def _told_grampixel(on: Stage, came_by: Mapping[str, str]) -> Iterator[tuple[str, Cells]]:
+    for event in on.grampixel.events:
+        session_id = str(event.body.get("session_id", "-"))
+        yield (
+            str(event.idempotency_key),
+            {
+                "user": USERS[event.body["telegram_id"]],
+                "came_by": came_by.get(session_id, session_id),
+                "grampixel": event.body["event_name"],
+                "money": _money(event.body),
+            },
+        )
 
 
-def _print_table(platform: str, rows: Iterable[Row]) -> None:
-    print(f"What {platform} received:")
-    for row in sorted(rows, key=str):
-        user, name, value, currency = ("-" if cell is None else cell for cell in row)
-        print(f"  {user:5}{name:22}{value:>8} {currency}")
+def _told_meta(on: Stage) -> Iterator[tuple[str, Cells]]:
+    for body in (event.body for event in on.meta.received):
+        user, money = _user(body["user_data"]), _money(body.get("custom_data", {}))
+        yield body["event_id"], {"user": user, "meta": body["event_name"], "money": money}
 
 
-def _print_statuses(users: Mapping[int, str], grampixel: GramPixelSandbox) -> None:
-    print("How GramPixel answered:")
-    for number, name in users.items():
-        statuses = [
-            str(request.status)
-            for request in grampixel.requests
-            if request.body["telegram_id"] == number
-        ]
-        print(f"  {name}: {', '.join(statuses)}")
+def _told_tiktok(on: Stage) -> Iterator[tuple[str, Cells]]:
+    for body in (event.body for event in on.tiktok.received):
+        user, money = _user(body["user"]), _money(body.get("properties", {}))
+        yield body["event_id"], {"user": user, "tiktok": body["event"], "money": money}
+
+
+def _user(identifiers: Mapping[str, Any]) -> str:
+    """Find whose id a platform got as a digest."""
+    hashes = {hashlib.sha256(str(number).encode()).hexdigest(): USERS[number] for number in USERS}
+    return hashes[identifiers["external_id"]]
+
+
+def _money(amounts: Mapping[str, Any]) -> str:
+    return f"{amounts['value']:.2f} {amounts['currency']}" if "value" in amounts else "-"
+
+
+def _rows(told: Iterable[tuple[str, Cells]]) -> list[Row]:
+    """Join what the destinations were told by event id, in the order in which it happened.
+
+    An event that one of them got twice is there twice; so is money on which they disagree.
+    """
+    events: dict[str, dict[str, list[str]]] = {}
+    for event_id, cells in sorted(told, key=lambda pair: pair[0]):
+        columns = events.setdefault(event_id, {name: [] for name in Row._fields})
+        for name, text in cells.items():
+            if name in ("grampixel", "meta", "tiktok") or text not in columns[name]:
+                columns[name].append(text)
+    return [
+        Row(**{name: " + ".join(texts) or "-" for name, texts in columns.items()})
+        for columns in events.values()
+    ]
+
+
+def _print_table(rows: Iterable[Row]) -> None:
+    print("\nWhat each destination received, event by event:")
+    for row in (Row("", "came by", "GramPixel", "Meta", "TikTok", "money"), *rows):
+        names = f"{row.grampixel:18}{row.meta:22}{row.tiktok:22}"
+        print(f"  {row.user:5}{row.came_by:12}{names}{row.money:>10}")
+
+
+def _print_answers(on: Stage, user: str) -> None:
+    requests = (r for r in on.grampixel.requests if USERS[r.body["telegram_id"]] == user)
+    print(f"\nWhat GramPixel answered for {user}: {', '.join(str(r.status) for r in requests)}")
 
 
 def _print_payload(platform: str, bodies: Iterable[Mapping[str, Any]], name: str) -> None:
@@ -117,28 +106,31 @@ def _print_payload(platform: str, bodies: Iterable[Mapping[str, Any]], name: str
     for body in bodies:
         if name in (body.get("event_name"), body.get("event")):
             print(f"\n{platform}'s {name}, as it was sent:")
-            print(json.dumps(body, indent=2, ensure_ascii=False))
+            print(json.dumps(_shortened(body), indent=2, ensure_ascii=False))
             return
 
 
-def _differences(received: Mapping[str, list[Row]]) -> Iterable[str]:
-    for platform, expected in EXPECTED.items():
-        missing = Counter(expected) - Counter(received[platform])
-        surplus = Counter(received[platform]) - Counter(expected)
-        yield from (f"{platform} did not get {row}" for row in missing.elements())
-        yield from (f"{platform} should not have got {row}" for row in surplus.elements())
+def _shortened(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{value[:LONGEST]}… ({len(value)} characters)"
+    return value
 
 
-def _missing_click(
-    session_id: str,
-    grampixel: GramPixelSandbox,
-    meta: MetaSandbox,
-    tiktok: TikTokSandbox,
-) -> Iterable[str]:
-    """Ada's events are worth nothing to the platforms without her click."""
-    if not any(event.body.get("session_id") == session_id for event in grampixel.events):
-        yield f"the session {session_id} at GramPixel"
-    if not any("IwAR0Ada" in event.body["user_data"].get("fbc", "") for event in meta.events):
-        yield "Ada's fbclid at Meta"
-    if not any(event.body["user"].get("ttclid") == "E.C.P.Ada" for event in tiktok.events):
-        yield "Ada's ttclid at TikTok"
+def _differences(rows: Iterable[Row]) -> Iterator[str]:
+    for row in (Counter(EXPECTED) - Counter(rows)).elements():
+        yield f"MISSING: {' | '.join(row)}"
+    for row in (Counter(rows) - Counter(EXPECTED)).elements():
+        yield f"TOO MUCH: {' | '.join(row)}"
+
+
+def _missing_clicks(on: Stage) -> Iterator[str]:
+    """Ada's and Dan's events are worth nothing to the platforms without their clicks."""
+    fbcs = [event.body["user_data"].get("fbc", "") for event in on.meta.events]
+    ttclids = [event.body["user"].get("ttclid") for event in on.tiktok.events]
+    for name in ("Ada", "Dan"):
+        if not any(fbc.endswith(f".IwAR0{name}") for fbc in fbcs):
+            yield f"MISSING: {name}'s fbclid at Meta"
+        if f"E.C.P.{name}" not in ttclids:
+            yield f"MISSING: {name}'s ttclid at TikTok"

@@ -9,15 +9,14 @@ from typing import Any
 
 from aiogram import BaseMiddleware, Bot
 from aiogram.enums import ChatType
-from aiogram.types import ChatMemberUpdated, TelegramObject, Update
+from aiogram.types import ChatMemberUpdated, Message, TelegramObject, Update
 
 from gp_aiogram.bot.members import has_blocked, has_joined, has_left
-from gp_aiogram.bot.payments import Payment, completed, is_refund, payment_of
+from gp_aiogram.bot.payments import completed, is_refund, payment_of
 from gp_aiogram.bot.starts import start_of
 from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
 from gp_aiogram.errors import GPError
-from gp_aiogram.event import FIRST_DEPOSIT, LATER_DEPOSIT, REFUND, update_event_id
-from gp_aiogram.rules import DEPOSIT
+from gp_aiogram.event import REFUND
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker
 
@@ -35,25 +34,17 @@ UPDATE_TYPES: Mapping[str, str] = {
     "Subscription": "subscription",
 }
 
-#: What a decorator or handler may have recorded of the same update under another name.
-_SAME: Mapping[str, frozenset[str]] = {
-    "JoinRequest": frozenset({"Subscribe"}),
-    "Purchase": frozenset({DEPOSIT, FIRST_DEPOSIT, LATER_DEPOSIT}),
-    "Subscribe": frozenset({"JoinRequest"}),
-}
-
 
 @dataclass(frozen=True)
 class _Happened:
     """What an update tells.
 
     :param name: of the event.
-    :param where: counts once per user, session and this place; None counts each update.
+    :param place: counts once per user, session and this; None counts each update.
     """
 
     name: str
-    where: object = None
-    payment: Payment | None = None
+    place: str | None = None
     user_data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,24 +88,33 @@ class AutoMiddleware(BaseMiddleware):
 
     async def _keep(self, happened: _Happened, update: Update, data: dict[str, Any]) -> None:
         gp: UserTracker | None = data.get(GP_KEY) or user_tracker(self.tracker, update, data)
-        names = {happened.name} | _SAME.get(happened.name, frozenset())
-        if gp is None or not gp.recorded.isdisjoint(names):
+        if gp is None or gp.has_recorded(happened.name):
             return
         gp.at = time_of(update.event)
         arguments: dict[str, Any] = {
-            "event_id": update_event_id(gp.bot_id, gp.update_id, "auto", happened.name),
+            "event_id": gp.event_id("auto", happened.name),
             "user_data": happened.user_data,
         }
-        if happened.payment is not None:
-            arguments = completed(arguments, happened.payment)
-        if happened.where is not None:
-            session = await gp.load()
-            came_by = None if session is None else session.session_id
-            arguments["once"] = f"{gp.bot_id}:{happened.where}:{gp.telegram_id}:{came_by}"
+        payment = payment_of(update.message)
+        if payment is not None:
+            arguments = completed(arguments, payment)
+        if happened.place is not None:
+            came_by = await self._session_id(gp)
+            arguments["once"] = f"{happened.place}:{gp.telegram_id}:{came_by}"
         if happened.name == REFUND:
             await gp.refund(**arguments)
         else:
             await gp.track(happened.name, **arguments)
+
+    async def _session_id(self, gp: UserTracker) -> str | None:
+        try:
+            session = await gp.load()
+        except Exception:
+            # An event without its session is worth more than no event.
+            self.tracker.counts["session_errors"] += 1
+            logger.exception("the session of %r could not be read", gp)
+            return None
+        return None if session is None else session.session_id
 
     def _count(self, error: Exception, exc_info: Exception | None = None) -> None:
         self.tracker.counts["auto_errors"] += 1
@@ -123,36 +123,37 @@ class AutoMiddleware(BaseMiddleware):
 
 def _read(update: Update, bot: Bot) -> _Happened | None:
     if update.message is not None:
-        return _read_message(update, bot)
+        return _read_message(update.message, bot)
     if update.chat_join_request is not None:
         chat_id = update.chat_join_request.chat.id
-        return _Happened("JoinRequest", where=chat_id, user_data={"chat_id": chat_id})
+        return _Happened("JoinRequest", f"{chat_id}", {"chat_id": chat_id})
     if update.chat_member is not None:
         return _read_member(update.chat_member)
     if update.my_chat_member is not None and has_blocked(update.my_chat_member):
         return _Happened("Blocked")
-    # Not there before aiogram 3.31.
+    # Before aiogram 3.31 it is not there, or is what Telegram sent.
     subscription = getattr(update, "subscription", None)
-    if subscription is not None:
-        told = {"state": subscription.state, "invoice_payload": subscription.invoice_payload}
+    if isinstance(subscription, TelegramObject):
+        told = subscription.model_dump(include={"state", "invoice_payload"})
         return _Happened("Subscription", user_data=told)
     return None
 
 
-def _read_message(update: Update, bot: Bot) -> _Happened | None:
-    message = update.message
-    payment = payment_of(message)
-    if payment is not None:
-        return _Happened(REFUND if is_refund(message) else "Purchase", payment=payment)
-    if start_of(message, bot) and message and message.chat.type == ChatType.PRIVATE:
-        return _Happened("Start", where="start")
+def _read_message(message: Message, bot: Bot) -> _Happened | None:
+    if message.successful_payment is not None:
+        return _Happened("Purchase")
+    if is_refund(message):
+        return _Happened(REFUND)
+    if message.chat.type == ChatType.PRIVATE and start_of(message, bot):
+        return _Happened("Start", f"start {bot.id}")
     return None
 
 
 def _read_member(change: ChatMemberUpdated) -> _Happened | None:
-    told = {"chat_id": change.chat.id}
+    """Read what happened in a chat; every bot that is an administrator there is told of it."""
+    chat_id = change.chat.id
     if has_joined(change):
-        return _Happened("Subscribe", where=change.chat.id, user_data=told)
+        return _Happened("Subscribe", f"{chat_id}", {"chat_id": chat_id})
     if has_left(change):
-        return _Happened("Leave", user_data=told)
+        return _Happened("Leave", f"{chat_id} {change.date}", {"chat_id": chat_id})
     return None

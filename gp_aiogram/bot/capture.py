@@ -47,9 +47,10 @@ class CaptureMiddleware(BaseMiddleware):
         """Look at an update and pass it on."""
         try:
             if isinstance(event, Update):
-                await self._capture(event, data["bot"])
+                # First of all, so that whatever fails all parts of an update share one.
                 if (gp := user_tracker(self.tracker, event, data)) is not None:
                     data[GP_KEY] = gp
+                await self._capture(event, data["bot"])
         except Exception:
             self.tracker.counts["capture_errors"] += 1
             logger.exception("an update could not be captured; the bot goes on")

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.dispatcher.event.bases import REJECTED, UNHANDLED
+from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.types import PreCheckoutQuery, TelegramObject
 
 from gp_aiogram.bot.handlers import marks_of
 from gp_aiogram.bot.recorder import Recorder
+from gp_aiogram.bot.runs import Run
 from gp_aiogram.bot.updates import GP_KEY, complete, user_tracker
 from gp_aiogram.rules import Mark
 from gp_aiogram.tracker import Tracker
@@ -52,15 +53,19 @@ class EmitMiddleware(BaseMiddleware):
         if not takes_gp and not marks:
             return await handler(event, data)
         await self._prepare(event, data, takes_gp=takes_gp)
-        result = await handler(event, data)
-        if result is not UNHANDLED and result is not REJECTED:
+        if not marks:
+            return await handler(event, data)
+        run = Run(called)
+        answer = await run.watched(handler)(event, data)
+        result = run.result(answer)
+        if result is not UNHANDLED:
             recording = self._record(marks, event, data, result)
             if isinstance(event, PreCheckoutQuery):
                 # Its answer may be what the handler has returned, and the buyer waits for it.
                 self.tracker.run_aside(recording)
             else:
                 await recording
-        return result
+        return answer
 
     async def _record(
         self,

@@ -33,6 +33,7 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
         raise ConfigurationError(msg)
     _trackers[dispatcher] = tracker
     _install_capture(dispatcher, tracker)
+    _want_updates(dispatcher, tracker)
     _install_emission(dispatcher, tracker)
 
     async def start() -> None:
@@ -59,17 +60,16 @@ def _install_capture(dispatcher: Dispatcher, tracker: Tracker) -> None:
     There no throttle or ban of the bot, and no failing FSM storage, can hide a click from it.
     """
     middlewares = dispatcher.update.outer_middleware
-    if _installed(middlewares, CaptureMiddleware, tracker):
-        return
+    ours: list[BaseMiddleware] = []
+    if not _installed(middlewares, CaptureMiddleware, tracker):
+        ours.append(CaptureMiddleware(tracker))
+    if tracker.auto and not _installed(middlewares, AutoMiddleware, tracker):
+        ours.append(AutoMiddleware(tracker))
     behind = [*middlewares]
     while behind and not isinstance(behind[0], UserContextMiddleware):
         del behind[0]
     for middleware in behind[1:]:
         middlewares.unregister(middleware)
-    ours: list[BaseMiddleware] = [CaptureMiddleware(tracker)]
-    if tracker.auto:
-        ours.append(AutoMiddleware(tracker))
-        _want_updates(dispatcher, tracker)
     for middleware in (*ours, *behind[1:]):
         middlewares.register(middleware)
 
@@ -83,6 +83,8 @@ def _want_updates(dispatcher: Dispatcher, tracker: Tracker) -> None:
     for kind in sorted({UPDATE_TYPES[name] for name in tracker.auto}):
         if kind in dispatcher.observers:
             dispatcher.observers[kind].register(_never_called, _nothing)
+        else:
+            logger.warning("auto: this version of aiogram does not know %s updates", kind)
 
 
 async def _nothing(_: TelegramObject) -> bool:

@@ -1,4 +1,4 @@
-"""Turns once-keys and event ids into digests that name nobody.
+"""Makes once-keys, and digests of them and of event ids that name nobody.
 
 A store remembers for ever what it has seen, also of users who asked to be forgotten. What it
 remembers is a BLAKE2b digest keyed with random bytes of the store's own: only somebody who has the
@@ -13,6 +13,11 @@ from hashlib import blake2b
 
 #: Bytes of a store's own key, and of a digest.
 SALT_SIZE, DIGEST_SIZE = 32, 16
+
+
+def opt_out_key(telegram_id: int) -> str:
+    """Return the once-key of a user who wants nothing to be recorded."""
+    return f"opted out:{telegram_id}"
 
 
 def new_salt() -> bytes:

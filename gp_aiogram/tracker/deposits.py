@@ -88,9 +88,10 @@ class Deposits(Events):
             name = FIRST_DEPOSIT if is_ftd else LATER_DEPOSIT
             kept = await self._reviewed(replace(deposit, name=name))
             if kept is None or await self._accepted(kept, named, [*keys, first], order):
-                return kept
+                return await self._remembered(kept, session_id)
         # Not the first, or another one was faster.
-        return await self._keep(deposit, named, keys, order)
+        kept = await self._keep(deposit, named, keys, order)
+        return await self._remembered(kept, session_id)
 
     async def mark_deposited(
         self,
@@ -157,14 +158,15 @@ class Deposits(Events):
         if await self._outbox.known_keys([key]):
             self.counts["duplicates"] += 1
             return None
-        refund = _of_payment(refund, payments)
+        refund = _of_payment(refund, payments, keep_session=session_id is not None)
         untold, told = _sorted_out(payments)
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
             logger.warning("%s gets no refund: order %s stays counted there", name, order)
         getting = [name for name in wanting if name not in untold]
-        return await self._keep(refund, getting, [key])
+        kept = await self._keep(refund, getting, [key])
+        return await self._remembered(kept, session_id)
 
     async def _may_be_ftd(
         self,
@@ -197,16 +199,20 @@ def _any_bots_key(telegram_id: int) -> str:
     return f"user:0:{telegram_id}:{FIRST_DEPOSIT}"
 
 
-def _of_payment(refund: Event, payments: Collection[Delivery]) -> Event:
-    """Credit a refund to the payment's own session; without a value it gives back all of it."""
+def _of_payment(refund: Event, payments: Collection[Delivery], *, keep_session: bool) -> Event:
+    """Credit a refund to the payment's own session; without a value it gives back all of it.
+
+    :param keep_session: the caller has named one.
+    """
     for payment in (delivery.event for delivery in payments):
         if payment.value is not None:
             amount = (payment.value, payment.currency)
             value, currency = amount if refund.value is None else (refund.value, refund.currency)
+            credited = refund if keep_session else payment
             return replace(
                 refund,
-                session_id=payment.session_id,
-                click=payment.click,
+                session_id=credited.session_id,
+                click=credited.click,
                 value=value,
                 currency=currency,
             )

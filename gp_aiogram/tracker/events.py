@@ -80,7 +80,8 @@ class Events(TrackerBase):
             return None
         full_key = user_key(event, name) if once == "user" else f"key:{name}:{key}"
         paid_by = key if order is None else order_of(order)
-        return await self._keep(event, named, [] if once is None else [full_key], paid_by)
+        kept = await self._keep(event, named, [] if once is None else [full_key], paid_by)
+        return await self._remembered(kept, session_id)
 
     async def _completed(
         self,
@@ -112,8 +113,6 @@ class Events(TrackerBase):
         )
         if completed is None:
             self.counts["opted_out"] += 1
-        elif session_id is not None:
-            await self._enrichment.remember(completed)
         return completed
 
     def _without_stars(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +120,8 @@ class Events(TrackerBase):
         if self.stars is None or not is_stars(facts["currency"]) or facts["value"] is None:
             return facts
         worth = self.stars.worth(facts["value"])
-        user_data = {STARS_KEY: str(facts["value"]), **checked_user_data(facts["user_data"])}
+        stars = self.stars.count(facts["value"])
+        user_data = {STARS_KEY: stars, **checked_user_data(facts["user_data"])}
         return {
             **facts,
             "value": worth,
@@ -145,6 +145,12 @@ class Events(TrackerBase):
             return kept
         self.counts["duplicates"] += 1
         return None
+
+    async def _remembered(self, kept: Event | None, session_id: str | None) -> Event | None:
+        """Have later events know the session that a caller has named for an event."""
+        if kept is not None and session_id is not None:
+            await self._enrichment.remember(kept)
+        return kept
 
     async def _reviewed(self, event: Event) -> Event | None:
         kept = await reviewed(event, self._before_send)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from gp_aiogram.enrichment import opt_out_key
 from gp_aiogram.event import checked_telegram_id
+from gp_aiogram.lane import OPTED_OUT
+from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.tracker.base import TrackerBase
-
-_OPTED_OUT = "the user opted out before it was sent"
 
 
 class Privacy(TrackerBase):
@@ -21,7 +20,7 @@ class Privacy(TrackerBase):
         """
         checked_telegram_id(telegram_id)
         await self._outbox.add_keys([opt_out_key(telegram_id)])
-        await self._outbox.cancel_user(telegram_id, _OPTED_OUT)
+        await self._outbox.cancel_user(telegram_id, OPTED_OUT)
 
     async def opt_in(self, telegram_id: int) -> None:
         """Record a user again; harmless when he never opted out.

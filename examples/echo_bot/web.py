@@ -1,0 +1,52 @@
+"""The bot's web side: where its ads lead, and what its Mini App says when somebody opens it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from aiogram import Bot
+from aiohttp import web
+
+from gp_aiogram import EventError, Tracker
+from gp_aiogram.web import Landing
+
+
+async def create_app(
+    tracker: Tracker,
+    bot: Bot,
+    channel_id: int | str | None = None,
+) -> web.Application:
+    """``GET /go`` leads to the bot, ``GET /channel/go`` into the channel, each with the click."""
+    username = (await bot.me()).username or ""
+    landing = partial(Landing, tracker, username, trusted_proxies=["127.0.0.1"])
+    app = web.Application()
+    landing().setup(app)
+    if channel_id:
+        invite_link = partial(tracker.invites.create, bot, channel_id)
+        landing(invite_link=invite_link).setup(app, "/channel")
+    app.router.add_post("/mini-app", partial(open_mini_app, tracker, bot))
+    return app
+
+
+async def open_mini_app(tracker: Tracker, bot: Bot, request: web.Request) -> web.Response:
+    """Take ``Telegram.WebApp.initData``, which the Mini App posts when somebody opens it."""
+    try:
+        await tracker.capture_init_data(bot.token, await request.text())
+    except EventError as error:
+        raise web.HTTPForbidden(text=str(error)) from error
+    return web.Response(status=204)
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve an application for the length of an ``async with``; its address."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
