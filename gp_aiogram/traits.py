@@ -68,6 +68,8 @@ def split_off(user_data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, d
 
     :return: the rest, and the traits.
     """
+    if _CONTACT_KEYS.keys().isdisjoint(user_data):
+        return _without_personal(user_data), {}
     contacts = {_CONTACT_KEYS[key]: user_data[key] for key in user_data if key in _CONTACT_KEYS}
     rest = {key: value for key, value in user_data.items() if key not in _CONTACT_KEYS}
     return _without_personal(rest), prepared(contacts)

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
 from gp_aiogram.attribution import Session, Source
@@ -51,8 +52,7 @@ class Delivery:
     token: str = ""
 
 
-@dataclass(frozen=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What became of a claimed delivery.
 
     :param state: ``pending`` puts it back for another try.
@@ -66,7 +66,7 @@ class Settlement:
     delay: float = 0.0
     attempts: int = 0
     reason: str | None = None
-    receipt: Mapping[str, Any] = field(default_factory=dict)
+    receipt: Mapping[str, Any] = MappingProxyType({})
     provisional: bool = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 from gp_aiogram.clock import Clock
@@ -36,14 +36,18 @@ class Leases(Generic[Key]):
         lease = self._by_key.get(key)
         return lease is not None and lease[1] > self._clock.monotonic()
 
-    def grant(self, key: Key, seconds: float) -> str:
-        """Lease a key and return the token that proves it; an earlier token proves nothing."""
-        self._forget(key)
-        self._granted += 1
-        token = f"{self._prefix}-{self._granted}"
-        self._by_key[key] = (token, self._clock.monotonic() + seconds)
-        self._by_token[token] = key
-        return token
+    def grant(self, keys: Iterable[Key], seconds: float) -> list[str]:
+        """Lease keys and return the tokens that prove it; an earlier token proves nothing."""
+        until = self._clock.monotonic() + seconds
+        tokens = []
+        for key in keys:
+            self._forget(key)
+            self._granted += 1
+            token = f"{self._prefix}-{self._granted}"
+            self._by_key[key] = (token, until)
+            self._by_token[token] = key
+            tokens.append(token)
+        return tokens
 
     def key(self, token: str) -> Key | None:
         """Return the key that the token leases; None when it leases nothing any more."""

@@ -147,7 +147,7 @@ class MemoryOutbox(Outbox):
                 break
             if not self._held(row):
                 key = row.event.event_id, destination
-                claimed.append(row.delivery(self._leases.grant(key, lease)))
+                claimed += map(row.delivery, self._leases.grant([key], lease))
         return claimed
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:

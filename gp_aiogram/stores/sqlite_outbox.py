@@ -75,9 +75,10 @@ class SQLiteOutbox(Outbox):
     async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
         """Take due deliveries."""
         due = await self._file.submit(self._claim, _Claim(destination, limit), reads=True)
+        tokens = self._leases.grant(((destination, row[0]) for row, _ in due), lease)
         return [
-            _claimed(event, destination, row, self._leases.grant((destination, row[0]), lease))
-            for row, event in due
+            _claimed(event, destination, row, token)
+            for (row, event), token in zip(due, tokens, strict=True)
         ]
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import cast
 
 from gp_aiogram.clock import Clock
@@ -91,5 +92,6 @@ def _drop(connection: sqlite3.Connection, dropped: Sequence[Collection[str]]) ->
 def known_of(connection: sqlite3.Connection, asked: Sequence[Collection[str]]) -> list[set[str]]:
     """Return those of each caller's once-keys that are known."""
     seen = Seen(connection)
-    known = seen.known([digest for keys in asked for digest in seen.keys(keys)])
-    return [{key for key in keys if seen.key(key) in known} for keys in asked]
+    digests = [{seen.key(key): key for key in keys} for keys in asked]
+    known = seen.known([*chain.from_iterable(digests)])
+    return [{key for digest, key in own.items() if digest in known} for own in digests]
