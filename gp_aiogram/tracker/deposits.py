@@ -22,6 +22,9 @@ from gp_aiogram.tracker.events import Events, order_of, user_key
 
 logger = logging.getLogger("gp_aiogram")
 
+#: Users marked in one transaction.
+_MARKED = 2000
+
 _REFUNDED = "refunded before it was sent"
 
 
@@ -77,8 +80,8 @@ class Deposits(Events):
         if deposit is None:
             return None
         keys = [] if order is None else [f"key:deposit:{order}"]
-        first = user_key(deposit, FIRST_DEPOSIT)
-        if not await self._outbox.known_keys([first, _any_bots_key(telegram_id)]):
+        first = user_key(deposit.bot_id, telegram_id, FIRST_DEPOSIT)
+        if not await self._outbox.known_keys([first, user_key(None, telegram_id, FIRST_DEPOSIT)]):
             is_ftd = not renewal and await self._may_be_ftd(
                 deposit,
                 event_time,
@@ -104,11 +107,13 @@ class Deposits(Events):
         :param bot_id: None means with any bot.
         :return: how many were not known yet.
         :raises EventError: when one of them is no user; nothing was kept.
-        :raises StoreError: when the store failed.
+        :raises StoreError: when the store failed; mark them again.
         """
-        ids = {checked_telegram_id(telegram_id) for telegram_id in telegram_ids}
-        keys = [f"user:{bot_id or 0}:{telegram_id}:{FIRST_DEPOSIT}" for telegram_id in sorted(ids)]
-        return await self._outbox.add_keys(keys)
+        ids = sorted({checked_telegram_id(telegram_id) for telegram_id in telegram_ids})
+        keys = [user_key(bot_id, telegram_id, FIRST_DEPOSIT) for telegram_id in ids]
+        # Piece by piece, so that events need not wait for all of them.
+        pieces = [keys[start : start + _MARKED] for start in range(0, len(keys), _MARKED)]
+        return sum([await self._outbox.add_keys(piece) for piece in pieces])
 
     async def refund(
         self,
@@ -193,10 +198,6 @@ def _check_window(within: object) -> None:
     if within is not None and (not isinstance(within, timedelta) or within <= timedelta(0)):
         msg = f"ftd_within must be a positive timedelta, not {shown(within)}"
         raise EventError(msg)
-
-
-def _any_bots_key(telegram_id: int) -> str:
-    return f"user:0:{telegram_id}:{FIRST_DEPOSIT}"
 
 
 def _of_payment(refund: Event, payments: Collection[Delivery], *, keep_session: bool) -> Event:

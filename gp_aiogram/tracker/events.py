@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import Event, checked_user_data, is_text, new_event
+from gp_aiogram.event import FIRST_DEPOSIT, Event, checked_user_data, is_text, new_event
 from gp_aiogram.money import is_stars
 from gp_aiogram.review import reviewed
 from gp_aiogram.tracker.base import TrackerBase
@@ -78,10 +78,20 @@ class Events(TrackerBase):
         key = order_of(once)
         if event is None:
             return None
-        full_key = user_key(event, name) if once == "user" else f"key:{name}:{key}"
+        if once == "user" and await self._had_deposited(telegram_id, name):
+            self.counts["duplicates"] += 1
+            return None
+        own_key = user_key(event.bot_id, telegram_id, name)
+        full_key = own_key if once == "user" else f"key:{name}:{key}"
         paid_by = key if order is None else order_of(order)
         kept = await self._keep(event, named, [] if once is None else [full_key], paid_by)
         return await self._remembered(kept, session_id)
+
+    async def _had_deposited(self, telegram_id: int, name: str) -> bool:
+        """Tell whether this is an FTD of a user who was imported as one who has deposited."""
+        if name != FIRST_DEPOSIT:
+            return False
+        return bool(await self._outbox.known_keys([user_key(None, telegram_id, name)]))
 
     async def _completed(
         self,
@@ -194,9 +204,12 @@ class Events(TrackerBase):
             logger.warning("events are stored but wait: start the tracker to have them delivered")
 
 
-def user_key(event: Event, name: str) -> str:
-    """Return the once-key that lets one event of a name through for a user of a bot."""
-    return f"user:{event.bot_id or 0}:{event.telegram_id}:{name}"
+def user_key(bot_id: int | None, telegram_id: int, name: str) -> str:
+    """Return the once-key that lets one event of a name through for a user of a bot.
+
+    :param bot_id: None means of no bot that is known; with FTD, of any bot.
+    """
+    return f"user:{bot_id or 0}:{telegram_id}:{name}"
 
 
 def order_of(once: object) -> str | None:
