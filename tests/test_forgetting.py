@@ -211,13 +211,13 @@ class Slow(Destination):
 
 
 @pytest.mark.parametrize("error", [None, Unreachable("down")], ids=["taken", "fails"])
-@pytest.mark.parametrize("on_disk", [False, True], ids=["memory", "sqlite"])
+@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "sqlite"])
 async def test_what_is_under_way_ends_and_is_not_tried_again(
-    tmp_path: Path, error: Exception | None, on_disk: bool
+    tmp_path: Path, error: Exception | None, in_file: bool
 ) -> None:
     slow, clock = Slow(error), ManualClock()
     path = tmp_path / "gp.sqlite3"
-    store = SQLiteStore(path, clock=clock) if on_disk else MemoryStore(clock=clock)
+    store = SQLiteStore(path, clock=clock) if in_file else MemoryStore(clock=clock)
     async with Tracker([slow], store=store) as tracker:
         await tracker.track("REG", telegram_id=ADA)
         await slow.busy.wait()
