@@ -164,12 +164,13 @@ class Deposits(Events):
             self.counts["duplicates"] += 1
             return None
         refund = _of_payment(refund, payments, keep_session=session_id is not None)
-        untold, told = _sorted_out(payments)
+        told = {payment.destination for payment in payments if _may_be_taken(payment)}
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
             logger.warning("%s gets no refund: order %s stays counted there", name, order)
-        getting = [name for name in wanting if name not in untold]
+        # Of an order that nobody knows any more, all may have been told.
+        getting = [name for name in wanting if name in told] if payments else wanting
         kept = await self._keep(refund, getting, [key])
         return await self._remembered(kept, session_id)
 
@@ -218,12 +219,6 @@ def _of_payment(refund: Event, payments: Collection[Delivery], *, keep_session: 
                 currency=currency,
             )
     return refund
-
-
-def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:
-    """Return the destinations that never got the order, and those that did or may have."""
-    told = {one.destination for one in deliveries if _may_be_taken(one)}
-    return {one.destination for one in deliveries} - told, told
 
 
 def _may_be_taken(delivery: Delivery) -> bool:
