@@ -170,13 +170,19 @@ async def test_handlers_before_and_after_setup_are_called_once(
     ]
 
 
+@pytest.mark.parametrize("before_setup", [True, False])
 async def test_updates_that_the_bots_own_middlewares_drop_are_recorded(
-    dp: Dispatcher, feed: Feed, recorded: Recorded
+    tracker: Tracker, bot: Bot, recorded: Recorded, *, before_setup: bool
 ) -> None:
-    @dp.update.outer_middleware()
     async def throttle(handler: Any, event: TelegramObject, data: dict[str, Any]) -> None: ...
 
-    await feed(told("Start"))
+    dp = Dispatcher()
+    if before_setup:
+        dp.update.outer_middleware(throttle)
+    tracker.setup(dp)
+    if not before_setup:
+        dp.update.outer_middleware(throttle)
+    await dp.feed_raw_update(bot, told("Start"))
     assert [event.name for event in await recorded()] == ["Start"]
 
 
@@ -210,6 +216,8 @@ async def test_all_may_be_added_by_hand_and_again_by_setup(
         await dp.feed_raw_update(bot, updates.start())
         tracker.setup(dp)
     assert [event.name for event in await recorded()] == ["Start"]
+    kinds = [type(one) for one in dp.update.outer_middleware]
+    assert (kinds.count(CaptureMiddleware), kinds.count(AutoMiddleware)) == (1, 1)
 
 
 # Whom nothing is recorded of
@@ -292,10 +300,13 @@ class NoSessions(MemoryStore):
 async def test_a_session_that_cannot_be_read_costs_no_event(
     recorder: Recorder, bot: Bot, auto: Auto, name: str, *, marked: bool
 ) -> None:
-    async def handler(event: TelegramObject, gp: UserTracker) -> None: ...
-
     dp = Dispatcher()
-    dp.observers[kind_of(name)].register(track(name)(handler) if marked else handler)
+    if marked:
+
+        @dp.observers[kind_of(name)]()
+        @track(name, event_id="own")
+        async def handler(event: TelegramObject, gp: UserTracker) -> None: ...
+
     async with Tracker([recorder], store=NoSessions(), auto=auto) as tracker:
         tracker.setup(dp)
         await dp.feed_raw_update(bot, told(name))

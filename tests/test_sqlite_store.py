@@ -17,7 +17,7 @@ from gp_aiogram.errors import ConfigurationError, StoreError, StoreLocked, Store
 from gp_aiogram.stores.base import Settlement
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite import SQLiteStore
-from gp_aiogram.stores.sqlite_schema import MIGRATIONS, migrate
+from gp_aiogram.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS, migrate
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.testing.samples import LEASE, claim_one, fill, ids, sample
 
@@ -168,6 +168,30 @@ async def test_an_older_file_is_brought_up_to_date(path):
         await migrate(connection, (*MIGRATIONS, added))
     assert look(path, "SELECT event_id, note FROM event") == [("e1", "none")]
     assert look(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+
+
+async def test_what_a_file_of_the_first_version_knows_is_known_on(path):
+    event = sample("e1", bot_id=42)
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(MIGRATIONS[0])
+        old.execute(
+            "INSERT INTO event (event_id, telegram_id, bot_id, accepted_ms, body)"
+            " VALUES ('e1', ?, 42, 0, ?)",
+            (event.telegram_id, event.to_json()),
+        )
+        old.execute(
+            "INSERT INTO delivery (seq, destination, since_ms, due_ms) VALUES (1, 'a', 0, 0)"
+        )
+        old.execute("INSERT INTO once VALUES ('user:42:7:FTD', 0)")
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+    async with opened(path) as store:
+        assert await store.known_keys(["user:42:7:FTD", "user:42:8:FTD"]) == {"user:42:7:FTD"}
+        assert not await store.accept(sample("e2"), ["a"], once=["user:42:7:FTD"])
+        assert not await store.accept(sample("e1"), ["a"])
+        assert (await claim_one(store)).event == event
+    assert b"user:42" not in path.read_bytes()
 
 
 async def test_a_failed_migration_leaves_the_file_as_it_was(path):

@@ -23,6 +23,10 @@ from gp_aiogram.stores.group_commit import BulkOperation, GroupCommit
 from gp_aiogram.stores.sqlite_connection import Connection, connected
 from gp_aiogram.stores.sqlite_schema import migrate
 
+#: Before anything is deleted: what is erased is overwritten, not just given free. Some builds of
+#: SQLite do so anyway.
+_ERASING = "PRAGMA secure_delete = ON"
+
 _PRAGMAS = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -133,6 +137,7 @@ class SQLiteFile:
         connection: Connection | None = None
         try:
             connection = await connected(self._path)
+            await connection.executescript(_ERASING)
             await migrate(connection)
             await connection.executescript(_PRAGMAS)
         except BaseException as error:

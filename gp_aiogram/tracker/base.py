@@ -32,6 +32,8 @@ class TrackerBase:
     _sessions: SessionStore
     #: The store, if all its parts are in one place.
     _whole: Store | None
+    #: Sessions of users who are being forgotten.
+    _unerased: dict[int, set[str]]
 
     @property
     def bots(self) -> dict[int, str | None]:

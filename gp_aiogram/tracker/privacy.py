@@ -39,8 +39,11 @@ class Privacy(TrackerBase):
         """
         checked_telegram_id(telegram_id)
         await self._outbox.forget_events(telegram_id)
-        session_ids = await self._sessions.forget_sessions(telegram_id)
+        # Kept until their clicks are erased: the next try finds no touches to tell them.
+        session_ids = self._unerased.setdefault(telegram_id, set())
+        session_ids |= await self._sessions.forget_sessions(telegram_id)
         await self._profiles.forget_profile(telegram_id, session_ids)
+        self._unerased.pop(telegram_id, None)
 
     async def prune(self) -> int:
         """Erase what :attr:`retention` keeps no longer, and return how many rows were.

@@ -96,6 +96,7 @@ class Tracker(Deposits, Users, Privacy, Deliveries):
         self._sessions = whole.sessions
         self._profiles = whole.profiles
         self._outbox = whole.outbox
+        self._unerased = {}
         self._courier = Courier(destinations, self._outbox)
         #: Invite links that carry sessions.
         self.invites = Invites(whole.profiles, attribution, self._outbox.clock)
