@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from gp_aiogram.arrivals import Arrivals
 from gp_aiogram.attribution import Attribution, Session
 from gp_aiogram.event import Event, utc_from_timestamp
 from gp_aiogram.stores.base import Known, Profile, SplitStore, Store
@@ -35,6 +36,8 @@ class Enrichment:
         #: Bots whose updates came through here, with their usernames as far as aiogram has
         #: learned them. The only one stands in where none is named.
         self.bots: dict[int, str | None] = {}
+        #: Touches that are being kept: what comes in at the same time waits for them.
+        self.arrivals = Arrivals()
         self._whole = store if isinstance(store, Store) else None
         self._sessions = store.sessions
         self._profiles = store.profiles
@@ -59,6 +62,7 @@ class Enrichment:
         :param event_time: None when the caller gave no time of its own.
         :return: None when the user has opted out.
         """
+        await self.arrivals.arrived(event.telegram_id)
         if bot_id is None:
             bot_id = await self.bot_of(event.telegram_id)
         known = await self._known(event, bot_id, session_id, event_time)
@@ -181,6 +185,7 @@ class Enrichment:
         Only an event with a time of its own is protected from later touches: "now" comes from this
         machine's clock and the time of a touch from Telegram's, which may be ahead.
         """
+        await self.arrivals.arrived(telegram_id)
         which = self._which(event_time or self.now(), event_time)
         return await self._sessions.find_session(telegram_id, bot_id, **which)
 
