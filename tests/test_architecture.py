@@ -16,7 +16,7 @@ PACKAGE = Path(gp_aiogram.__file__).parent
 
 #: From the ground up: a part may use the parts below its own line, and no others.
 LAYERS = (
-    ("_version", "errors", "clock"),
+    ("_version", "errors", "clock", "arrivals"),
     ("money", "identity", "click", "personal"),
     ("attribution", "event", "catalogue"),
     ("traits", "init_data"),

@@ -45,9 +45,10 @@ class Users(TrackerBase):
             raise EventError(msg)
         if session_id is None:
             return None
-        return await self._touched(
-            telegram_id, session_id, payload, bot_id=bot_id, source=source, at=at
-        )
+        with self._enrichment.arrivals.arriving(checked_telegram_id(telegram_id)):
+            return await self._touched(
+                telegram_id, session_id, payload, bot_id=bot_id, source=source, at=at
+            )
 
     async def capture_invite(
         self,
@@ -67,13 +68,14 @@ class Users(TrackerBase):
         :raises EventError: when the user makes no sense.
         :raises StoreError: when the store failed.
         """
-        session_id = await self.invites.session_id(link, name)
-        if session_id is None:
-            return None
-        payload = name or session_id
-        return await self._touched(
-            telegram_id, session_id, payload, bot_id=bot_id, source=source, at=at
-        )
+        with self._enrichment.arrivals.arriving(checked_telegram_id(telegram_id)):
+            session_id = await self.invites.session_id(link, name)
+            if session_id is None:
+                return None
+            payload = name or session_id
+            return await self._touched(
+                telegram_id, session_id, payload, bot_id=bot_id, source=source, at=at
+            )
 
     async def capture_init_data(
         self,
@@ -172,7 +174,6 @@ class Users(TrackerBase):
         source: Source,
         at: datetime | None,
     ) -> Session | None:
-        checked_telegram_id(telegram_id)
         moment = self._enrichment.now() if at is None else checked_moment("at", at)
         if await self._opted_out(telegram_id):
             return None
