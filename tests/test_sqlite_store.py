@@ -497,6 +497,15 @@ async def test_an_event_is_completed_and_kept_in_one_transaction(store):
     assert statements.count("BEGIN ") == statements.count("COMMIT") <= 2
 
 
+async def test_who_reads_does_not_wait_for_the_disk(store):
+    async with traced(store) as statements:
+        accepting = asyncio.gather(*(store.accept(sample(f"e{n}"), ["a"]) for n in range(3)))
+        assert await store.counts() == {}
+        assert "COMMIT" not in statements
+        assert all(await accepting)
+        assert statements.count("COMMIT") == 1
+
+
 async def test_reading_commits_nothing(store):
     async with traced(store) as statements:
         await store.next_due("a")
