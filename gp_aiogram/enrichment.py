@@ -149,8 +149,9 @@ class Enrichment:
 
     def which(self, event: Event, event_time: datetime | None) -> dict[str, Any]:
         """Return what of its user is wanted for an event, as :meth:`Store.known` takes it."""
-        keys = [opt_out_key(event.telegram_id)]
-        return {"keys": keys, **self._which(event.event_time, event_time)}
+        which = self._which(event.event_time, event_time)
+        which["keys"] = [opt_out_key(event.telegram_id)]
+        return which
 
     async def _readable_session(
         self,

@@ -497,6 +497,15 @@ async def test_an_event_is_completed_and_kept_in_one_transaction(store):
     assert statements.count("BEGIN ") == statements.count("COMMIT") <= 2
 
 
+async def test_who_reads_does_not_wait_for_the_disk(store):
+    async with traced(store) as statements:
+        accepting = asyncio.gather(*(store.accept(sample(f"e{n}"), ["a"]) for n in range(3)))
+        assert await store.counts() == {}
+        assert "COMMIT" not in statements
+        assert all(await accepting)
+        assert statements.count("COMMIT") == 1
+
+
 async def test_reading_commits_nothing(store):
     async with traced(store) as statements:
         await store.next_due("a")
@@ -632,37 +641,33 @@ def kept(recent, count):
 
 
 def test_the_youngest_events_are_kept_up_to_a_number(monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.recent.MOST_EVENTS", 3)
+    monkeypatch.setattr("gp_aiogram.stores.recent.ENOUGH_EVENTS", 2)
     recent = RecentEvents()
     for seq in range(5):
         recent.add(seq, sample(f"e{seq}"), 1)
     assert kept(recent, 5) == [2, 3, 4]
     recent.drop(3)
-    recent.drop(3)
-    recent.add(5, sample("e5"), 1)
-    assert kept(recent, 6) == [2, 4, 5]
+    recent.drop(4)
+    recent.drop(4)
+    assert kept(recent, 5) == [2]
+    recent.clear()
+    assert kept(recent, 5) == []
 
 
 def test_the_youngest_events_are_kept_up_to_a_size(monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.recent.MOST_TEXT", 100)
+    monkeypatch.setattr("gp_aiogram.stores.recent.ENOUGH_TEXT", 100)
     recent = RecentEvents()
     for seq in range(5):
-        recent.add(seq, sample(f"e{seq}"), 40)
-    assert kept(recent, 5) == [3, 4]
-    recent.drop(4)
-    recent.add(5, sample("e5"), 60)
-    assert kept(recent, 6) == [3, 5]
+        recent.add(seq, sample(f"e{seq}"), 50)
+    assert kept(recent, 5) == [2, 3, 4]
+    recent.add(5, sample("e5"), 100)
+    assert kept(recent, 6) == [4, 5]
     recent.add(6, sample("e6"), 101)
-    assert len(recent) == 0
-    recent.add(7, sample("e7"), 100)
-    assert kept(recent, 8) == [7]
-    recent.clear()
-    recent.add(8, sample("e8"), 100)
-    assert kept(recent, 9) == [8]
+    assert kept(recent, 7) == [5]
 
 
 async def test_events_are_claimed_from_memory_and_else_from_the_file(store, monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.recent.MOST_EVENTS", 2)
+    monkeypatch.setattr("gp_aiogram.stores.recent.ENOUGH_EVENTS", 1)
     events = [sample(f"e{n}", user_data={"n": n}) for n in range(5)]
     for event in events:
         await store.accept(event, ["a"])

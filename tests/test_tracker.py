@@ -464,3 +464,33 @@ async def test_a_warning_says_that_nobody_delivers(
     await tracker.track("REG", telegram_id=7)
     warnings = [one.message for one in caplog.records if "start the tracker" in one.message]
     assert len(warnings) == 1
+
+
+class SlowStore(MemoryStore):
+    """Takes touches once it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes = asyncio.Event()
+
+    async def add_session(self, session: Session) -> None:
+        await self.takes.wait()
+        await super().add_session(session)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["whole store", "split store"])
+async def test_an_event_waits_for_the_touch_that_is_being_kept(
+    recorder: Recorder,
+    apart: bool,
+) -> None:
+    store = SlowStore()
+    tracker = Tracker([recorder], store=SplitStore.of(store, store) if apart else store)
+    captured = asyncio.create_task(tracker.capture(7, "gp_a", bot_id=42))
+    await asyncio.sleep(0)
+    tracked = asyncio.create_task(tracker.track("REG", telegram_id=7, bot_id=42))
+    await asyncio.wait([tracked], timeout=0.05)
+    store.takes.set()
+    await captured
+    event = await tracked
+    assert event is not None
+    assert event.session_id == "gp_a"

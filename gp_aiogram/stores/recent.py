@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from gp_aiogram.event import Event
 
-#: How many events are kept, and how many characters their JSON may have together.
-MOST_EVENTS, MOST_TEXT = 4096, 4 * 1024 * 1024
+#: How many events are kept at least, and how many characters of JSON; at most twice as many.
+ENOUGH_EVENTS, ENOUGH_TEXT = 2048, 2 * 1024 * 1024
 
 
 class RecentEvents:
@@ -17,34 +15,33 @@ class RecentEvents:
     """
 
     def __init__(self) -> None:
-        self._events: OrderedDict[int, tuple[Event, int]] = OrderedDict()
+        self._young: dict[int, Event] = {}
+        self._old: dict[int, Event] = {}
         self._text = 0
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self._young) + len(self._old)
 
     def add(self, seq: int, event: Event, length: int) -> None:
-        """Keep an event, and let go of the oldest when there are too many.
+        """Keep an event; when there are enough younger ones, it goes.
 
         :param length: of its JSON.
         """
-        self._events[seq] = event, length
-        self._text += length
-        while len(self._events) > MOST_EVENTS or self._text > MOST_TEXT:
-            self._text -= self._events.popitem(last=False)[1][1]
+        if self._text + length > ENOUGH_TEXT or len(self._young) >= ENOUGH_EVENTS:
+            self._young, self._old, self._text = {}, self._young, 0
+        if length <= ENOUGH_TEXT:
+            self._young[seq] = event
+            self._text += length
 
     def get(self, seq: int) -> Event | None:
         """Return an event if it is here."""
-        kept = self._events.get(seq)
-        return None if kept is None else kept[0]
+        return self._young.get(seq) or self._old.get(seq)
 
     def drop(self, seq: int) -> None:
         """Let go of an event."""
-        kept = self._events.pop(seq, None)
-        if kept is not None:
-            self._text -= kept[1]
+        self._young.pop(seq, None)
+        self._old.pop(seq, None)
 
     def clear(self) -> None:
         """Let go of all."""
-        self._events.clear()
-        self._text = 0
+        self._young, self._old, self._text = {}, {}, 0

@@ -115,7 +115,7 @@ class SQLiteFile:
         return cast("list[Any]", await self.submit(_read, (query, parameters), reads=True))
 
     def _refuse_strangers(self) -> None:
-        if self._opened is None or self._opened.loop is asyncio.get_running_loop():
+        if self._opened is None:
             return
         if self._opened.pid != os.getpid():
             msg = (
@@ -123,8 +123,9 @@ class SQLiteFile:
                 "has it still: give this one a store on a file of its own"
             )
             raise StoreError(msg)
-        msg = f"{self._path} was opened in another event loop: close the store first"
-        raise StoreError(msg)
+        if self._opened.loop is not asyncio.get_running_loop():
+            msg = f"{self._path} was opened in another event loop: close the store first"
+            raise StoreError(msg)
 
     async def _connected(self) -> Connection:
         if self._opened is None:
