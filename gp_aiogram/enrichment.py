@@ -66,6 +66,16 @@ class Enrichment:
         if bot_id is None:
             bot_id = await self.bot_of(event.telegram_id)
         known = await self._known(event, bot_id, session_id, event_time)
+        return self.completed(event, known, bot_id, session_id)
+
+    def completed(
+        self,
+        event: Event,
+        known: Known,
+        bot_id: int | None,
+        session_id: str | None = None,
+    ) -> Event | None:
+        """Return the event with what is known; None when the user has opted out."""
         if known.keys:
             return None
         if known.session is not None:
@@ -124,18 +134,23 @@ class Enrichment:
     ) -> Known:
         """Return what the store knows; no session where the caller has named one."""
         telegram_id = event.telegram_id
-        keys = [opt_out_key(telegram_id)]
         if self._whole is not None and session_id is None:
             # What fails is read once more part by part, so that the other parts are not lost.
             with suppress(Exception):
-                which = self._which(event.event_time, event_time)
-                return await self._whole.known(telegram_id, bot_id, keys=keys, **which)
+                which = self.which(event, event_time)
+                return await self._whole.known(telegram_id, bot_id, **which)
         session = None
         if session_id is None:
             session = await self._readable_session(telegram_id, bot_id, event_time)
             session_id = None if session is None else session.session_id
         profile = await self._readable_profile(telegram_id, session_id)
-        return Known(session, profile, await self._outbox.known_keys(keys))
+        keys = await self._outbox.known_keys([opt_out_key(telegram_id)])
+        return Known(session, profile, keys)
+
+    def which(self, event: Event, event_time: datetime | None) -> dict[str, Any]:
+        """Return what of its user is wanted for an event, as :meth:`Store.known` takes it."""
+        keys = [opt_out_key(event.telegram_id)]
+        return {"keys": keys, **self._which(event.event_time, event_time)}
 
     async def _readable_session(
         self,

@@ -8,11 +8,15 @@ from typing import Any, Protocol
 from gp_aiogram.attribution import Attribution
 from gp_aiogram.clock import Clock
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import is_text
+from gp_aiogram.event import MAX_ID_LENGTH, is_text
 from gp_aiogram.stores.base import ProfileStore
 
 #: "Invite link name; 0-32 characters" (Bot API, ``createChatInviteLink``).
 MAX_NAME = 32
+
+#: "If the link was created by another chat administrator, then the second part of the link will be
+#: replaced with “…”" (Bot API, ``ChatInviteLink``).
+_CUT = "…"
 
 
 class InviteMaker(Protocol):
@@ -62,11 +66,12 @@ class Invites:
             together with ``join_request``.
         :param join_request: whoever uses the link must be approved.
         :return: the link.
-        :raises EventError: when the session id is none.
+        :raises EventError: when the session id is none; no link was made.
         :raises StoreError: when the store failed; the link exists, but stands for nothing.
         :raises Exception: what Telegram answers to the bot, as aiogram raises it.
         """
-        fits = len(_checked(session_id)) <= MAX_NAME
+        fits = len(_checked_session(session_id)) <= MAX_NAME
+        says_it = fits and self._attribution.session_id(session_id) == session_id
         made = await bot.create_chat_invite_link(
             chat_id,
             name=session_id if fits else None,
@@ -75,7 +80,7 @@ class Invites:
             creates_join_request=join_request,
         )
         link = str(made.invite_link)
-        if not fits or self._attribution.session_id(session_id) != session_id:
+        if not says_it:
             await self.bind(link, session_id)
         return link
 
@@ -84,10 +89,11 @@ class Invites:
 
         :param link: as Telegram shows it to the bot. The links of other administrators are cut
             there, and cannot be told apart: have the bot make them.
-        :raises EventError: when one of them is no text.
+        :raises EventError: when the link is cut, or one of them is no text.
         :raises StoreError: when the store failed.
         """
-        await self._profiles.add_invite(_plain(_checked(link)), _checked(session_id))
+        checked = _checked_session(session_id)
+        await self._profiles.add_invite(_plain(_checked_link(link)), checked)
 
     async def session_id(self, link: str, name: str | None) -> str | None:
         """Return the session that a link stands for: what it was bound to, else its name's.
@@ -99,11 +105,21 @@ class Invites:
         return bound or (None if name is None else self._attribution.session_id(name))
 
 
-def _checked(text: object) -> str:
-    if not is_text(text) or not text.strip():
-        msg = f"an invite link and a session id must be texts, not {shown(text)}"
+def _checked_session(session_id: object) -> str:
+    if not is_text(session_id) or not session_id.strip() or len(session_id) > MAX_ID_LENGTH:
+        msg = (
+            f"a session id must be a text of 1 to {MAX_ID_LENGTH} characters, "
+            f"not {shown(session_id)}"
+        )
         raise EventError(msg)
-    return text
+    return session_id
+
+
+def _checked_link(link: object) -> str:
+    if not is_text(link) or not link.strip() or link.rstrip().endswith(_CUT):
+        msg = f"an invite link must be a whole one, as its maker sees it, not {shown(link)}"
+        raise EventError(msg)
+    return link
 
 
 def _plain(link: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
+from gp_aiogram.attribution import LONGEST_WINDOW
 from gp_aiogram.errors import ConfigurationError, shown
 from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore
 
@@ -28,7 +29,7 @@ class Retention:
         them for its attribution window at least.
     :param events: events that every destination has settled, by the time of their acceptance.
     :param dead_letters: events of which a delivery was given up, likewise.
-    :raises ConfigurationError: when one of them is no positive timedelta.
+    :raises ConfigurationError: when one of them is no positive timedelta of at most 36500 days.
     """
 
     sessions: timedelta = timedelta(days=90)
@@ -38,8 +39,11 @@ class Retention:
     def __post_init__(self) -> None:
         for field in fields(self):
             age: object = getattr(self, field.name)
-            if not isinstance(age, timedelta) or age <= timedelta(0):
-                msg = f"Retention({field.name}=...) must be a positive timedelta, not {shown(age)}"
+            if not isinstance(age, timedelta) or not timedelta(0) < age <= LONGEST_WINDOW:
+                msg = (
+                    f"Retention({field.name}=...) must be a positive timedelta of at most "
+                    f"{LONGEST_WINDOW.days} days, not {shown(age)}"
+                )
                 raise ConfigurationError(msg)
 
     async def prune(

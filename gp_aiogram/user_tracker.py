@@ -36,6 +36,7 @@ class UserTracker:
         "at",
         "bot_id",
         "telegram_id",
+        "touch",
         "tracker",
         "update_id",
     )
@@ -52,6 +53,8 @@ class UserTracker:
         self.update_id = update_id
         #: When the update says it happened; None when it does not say.
         self.at: datetime | None = None
+        #: What the update's own link has brought; None when it has none.
+        self.touch: Session | None = None
         #: The bot's own tracker.
         self.tracker = tracker
         self._tracked = 0

@@ -16,7 +16,16 @@ from aiogram.types import TelegramObject
 import updates
 from auto_updates import AUTO, NAMES, each, kind_of, told
 from conftest import Feed, Recorder
-from gp_aiogram import Event, MemoryStore, SQLiteStore, StoreError, Tracker, UserTracker, track
+from gp_aiogram import (
+    Attribution,
+    Event,
+    MemoryStore,
+    SQLiteStore,
+    StoreError,
+    Tracker,
+    UserTracker,
+    track,
+)
 from gp_aiogram.event import utc_from_timestamp
 
 Recorded = Callable[[], Awaitable[list[Event]]]
@@ -123,6 +132,20 @@ async def test_a_handler_that_fails_to_record_leaves_it_to_auto(
     dp.message.register(handler)
     await feed(PAYMENT)
     assert [event.name for event in await recorded()] == ["Purchase"]
+
+
+async def test_a_handler_that_records_later_comes_too_late(
+    dp: Dispatcher, feed: Feed, recorded: Recorded
+) -> None:
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def handler(event: TelegramObject, gp: UserTracker) -> None:
+        tasks.append(asyncio.create_task(gp.track("DEP", value=1)))
+
+    dp.message.register(handler)
+    await feed(PAYMENT)
+    await asyncio.gather(*tasks)
+    assert len(await recorded()) == 1
 
 
 def fail_once(tracker: Tracker) -> None:
@@ -238,6 +261,25 @@ async def test_the_same_link_again_counts_once_another_ad_again(
     for payload in ["gp_a", "gp_a", "gp_b", "gp_b", None]:
         await feed(updates.start(payload))
     assert [event.session_id for event in await recorded()] == ["gp_a", "gp_b"]
+
+
+@pytest.mark.parametrize(
+    "attribution", [Attribution(touch="first"), Attribution(), Attribution(invites_first=False)]
+)
+async def test_another_ad_counts_again_whichever_it_is_credited_to(
+    recorder: Recorder, bot: Bot, attribution: Attribution
+) -> None:
+    dp = Dispatcher()
+    tracker = Tracker([recorder], store=MemoryStore(), attribution=attribution, auto=AUTO)
+    tracker.setup(dp)
+    async with tracker:
+        for number, payload in enumerate(["gp_a", "gp_b", "gp_a", "gp_b"]):
+            await dp.feed_raw_update(bot, updates.start(payload, date=moment(number)))
+            by_link = {"date": moment(number), "invite_link": {"name": f"{payload}_invite"}}
+            joined = updates.raw("chat_member_joined_by_link", update_id=900 + number, **by_link)
+            await dp.feed_raw_update(bot, joined)
+        assert await tracker.flush(5)
+    assert sorted(event.name for event in recorder.events) == ["Start"] * 2 + ["Subscribe"] * 2
 
 
 async def test_an_organic_user_starts_once(feed: Feed, recorded: Recorded) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,7 +14,7 @@ from aiogram import Dispatcher
 import updates
 from banks import STORES, bank, payment
 from conftest import Feed
-from gp_aiogram import Event, EventError, Store, Tracker
+from gp_aiogram import Event, EventError, SQLiteStore, Store, Tracker
 
 Recorded = Callable[[], Awaitable[list[Event]]]
 
@@ -47,6 +48,28 @@ async def test_who_had_deposited_before_is_no_first(
         new = await tracker.deposit(telegram_id=2000, bot_id=bot_id, value=5)
         assert new is not None
         assert new.name == "FTD"
+
+
+@pytest.mark.parametrize("known_with", [42, None])
+async def test_who_had_deposited_before_has_no_ftd_by_name_either(
+    tracker: Tracker, known_with: int | None
+) -> None:
+    await tracker.mark_deposited([7], bot_id=known_with)
+    ftd = {"name": "FTD", "value": 5, "bot_id": 42, "once": "user"}
+    assert await tracker.track(telegram_id=7, **ftd) is None
+    assert tracker.counts["duplicates"] == 1
+    assert await tracker.track(telegram_id=8, **ftd) is not None
+
+
+async def test_events_do_not_wait_for_an_import(tmp_path: Path) -> None:
+    async with Tracker([], store=SQLiteStore(tmp_path / "gp.sqlite3")) as tracker:
+        importing = asyncio.create_task(tracker.mark_deposited(range(1, 50_001)))
+        tracked = 0
+        while not importing.done():
+            assert await tracker.track("REG", telegram_id=7) is not None
+            tracked += 1
+        assert importing.result() == 50_000
+    assert tracked > 3
 
 
 @pytest.mark.parametrize("wrong", ["7", 0, -5, None, True])

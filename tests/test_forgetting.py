@@ -211,9 +211,14 @@ class Slow(Destination):
 
 
 @pytest.mark.parametrize("error", [None, Unreachable("down")], ids=["taken", "fails"])
-async def test_what_is_under_way_ends_and_is_not_tried_again(error: Exception | None) -> None:
+@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "sqlite"])
+async def test_what_is_under_way_ends_and_is_not_tried_again(
+    tmp_path: Path, error: Exception | None, in_file: bool
+) -> None:
     slow, clock = Slow(error), ManualClock()
-    async with Tracker([slow], store=MemoryStore(clock=clock)) as tracker:
+    path = tmp_path / "gp.sqlite3"
+    store = SQLiteStore(path, clock=clock) if in_file else MemoryStore(clock=clock)
+    async with Tracker([slow], store=store) as tracker:
         await tracker.track("REG", telegram_id=ADA)
         await slow.busy.wait()
         await tracker.forget(ADA)

@@ -182,6 +182,19 @@ async def test_an_order_that_is_under_way_is_taken_back() -> None:
     assert sorted(event.body["event_name"] for event in events) == ["Purchase", "Refund"]
 
 
+async def test_who_was_never_told_of_an_order_is_not_told_of_its_refund(
+    store: MemoryStore,
+) -> None:
+    one, other = Recorder("one"), Recorder("other")
+    async with Tracker([one, other], store=store) as tracker:
+        await tracker.track("Purchase", telegram_id=7, value=5, once="o1", to="one")
+        assert await tracker.flush()
+        await tracker.refund("o1", telegram_id=7)
+        assert await tracker.flush()
+    assert [event.name for event in one.events] == ["Purchase", "Refund"]
+    assert other.events == []
+
+
 async def test_a_refund_of_what_nobody_has_recorded_is_told_to_all_that_know_refunds(
     dp: Dispatcher, feed: Feed, recorded: Any
 ) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import aiosqlite
 import pytest
 
+from gp_aiogram import Tracker
 from gp_aiogram.errors import ConfigurationError, StoreError, StoreLocked, StoreMismatch
 from gp_aiogram.stores.base import Settlement
 from gp_aiogram.stores.recent import RecentEvents
@@ -485,6 +486,15 @@ async def test_different_work_shares_commits(store):
         )
     assert statements.count("COMMIT") <= 3
     assert await store.counts() == {"a": {"delivered": 20, "pending": 20}}
+
+
+async def test_an_event_is_completed_and_kept_in_one_transaction(store):
+    tracker = Tracker([], store=store)
+    async with traced(store) as statements:
+        tracked = (tracker.track("REG", telegram_id=n, bot_id=42) for n in range(1, 101))
+        events = await asyncio.gather(*tracked)
+    assert None not in events
+    assert statements.count("BEGIN ") == statements.count("COMMIT") <= 2
 
 
 async def test_reading_commits_nothing(store):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiogram import Dispatcher, F
 from aiogram.handlers import MessageHandler
-from aiogram.types import Message
+from aiogram.types import CallbackQuery, Message
 from typing_extensions import assert_type
 
 from gp_aiogram import (
     Event,
     GramPixel,
     MemoryStore,
+    Retention,
     Session,
     SQLiteStore,
+    Stars,
     Tracker,
     UserTracker,
     track,
 )
-from gp_aiogram.bot import tracked
+from gp_aiogram.bot import payment_of, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,6 +34,11 @@ if TYPE_CHECKING:
 @track("FTD", value=F.text.cast(Decimal), currency=lambda result: result)
 async def handler(message: Message, gp: UserTracker) -> int:
     return gp.telegram_id
+
+
+@track.deposit(value=F.data.cast(Decimal), ftd_within=timedelta(days=7), once=lambda call: call.id)
+async def depositing(call: CallbackQuery) -> bool:
+    return True
 
 
 @track("REG")
@@ -57,6 +66,9 @@ def decorated_handlers_keep_their_exact_types() -> None:
     assert_type(keeps, "Callable[[Message, UserTracker], Awaitable[int]]")
     keeps_sync: Callable[[Message], str] = sync
     assert_type(keeps_sync, "Callable[[Message], str]")
+    keeps_deposit: Callable[[CallbackQuery], Awaitable[bool]] = depositing
+    assert_type(keeps_deposit, "Callable[[CallbackQuery], Awaitable[bool]]")
+    track.deposit("FTD")  # type: ignore[call-arg]
     keeps_class: type[MessageHandler] = Classy
     assert_type(keeps_class, type[MessageHandler])
     wrong: Callable[[Message], Awaitable[str]] = handler  # type: ignore[assignment]
@@ -83,6 +95,49 @@ async def the_tracker_tells_what_it_returns(dp: Dispatcher) -> None:
         assert_type(entered, Tracker)
     await tracker.track("REG", telegram_id="7")  # type: ignore[arg-type]
     Tracker(GramPixel("key", "workspace"))  # type: ignore[arg-type]
+
+
+def keeping(event: Event) -> Event | None:
+    return event if event.value else None
+
+
+async def keeping_later(event: Event) -> Event | None:
+    return replace(event, traits={})
+
+
+def naming(event: Event) -> str:
+    return event.name
+
+
+def policies_are_typed() -> None:
+    stars = Stars(rate=Decimal("0.013"), currency="EUR")
+    assert_type(stars.worth(250), Decimal)
+    retention = Retention(sessions=timedelta(days=90), events=timedelta(days=30))
+    assert_type(retention.dead_letters, timedelta)
+    Tracker([], before_send=keeping, stars=stars, retention=retention, auto={"Purchase"})
+    Tracker([], before_send=keeping_later, stars=None)
+    Tracker([], before_send=naming)  # type: ignore[arg-type]
+    Tracker([], stars=Decimal("0.013"))  # type: ignore[arg-type]
+    Tracker([], retention=timedelta(days=30))  # type: ignore[arg-type]
+
+
+async def money_and_wishes_are_typed(tracker: Tracker, gp: UserTracker, message: Message) -> None:
+    assert_type(await tracker.deposit(telegram_id=7, value="5"), "Event | None")
+    assert_type(await tracker.refund("order", telegram_id=7), "Event | None")
+    assert_type(await tracker.mark_deposited(range(7)), int)
+    assert_type(await tracker.prune(), int)
+    assert_type(await gp.deposit(value=5, ftd_needs_session=True), "Event | None")
+    assert_type(await gp.refund(5), "Event | None")
+    wishes: list[Callable[[int], Awaitable[None]]]
+    wishes = [tracker.forget, tracker.opt_out, tracker.opt_in]
+    own: list[Callable[[], Awaitable[None]]] = [gp.forget, gp.opt_out, gp.opt_in]
+    del wishes, own
+    if (payment := payment_of(message)) is not None:
+        assert_type(payment.value, Decimal)
+        assert_type(payment.charge_id, "str | None")
+    await tracker.deposit(telegram_id=7)  # type: ignore[call-arg]
+    await tracker.deposit(telegram_id=7, value=5, ftd_within=7)  # type: ignore[arg-type]
+    await tracker.forget("7")  # type: ignore[arg-type]
 
 
 async def events_and_sessions_are_typed(gp: UserTracker, event: Event, session: Session) -> None:

@@ -40,7 +40,7 @@ class _Happened:
     """What an update tells.
 
     :param name: of the event.
-    :param place: counts once per user, session and this; None counts each update.
+    :param place: counts once per user, link and this; None counts each update.
     """
 
     name: str
@@ -99,16 +99,18 @@ class AutoMiddleware(BaseMiddleware):
         if payment is not None:
             arguments = completed(arguments, payment)
         if happened.place is not None:
-            came_by = await self._session_id(gp)
+            came_by = await self._came_by(gp)
             arguments["once"] = f"{happened.place}:{gp.telegram_id}:{came_by}"
+        arguments |= {"telegram_id": gp.telegram_id, "bot_id": gp.bot_id, "event_time": gp.at}
         if happened.name == REFUND:
-            await gp.refund(**arguments)
+            await self.tracker.refund(**arguments)
         else:
-            await gp.track(happened.name, **arguments)
+            await self.tracker.track(happened.name, **arguments)
 
-    async def _session_id(self, gp: UserTracker) -> str | None:
+    async def _came_by(self, gp: UserTracker) -> str | None:
+        """Return the session of the update's own link, else the one that counts."""
         try:
-            session = await gp.load()
+            session = gp.touch or await gp.load()
         except Exception:
             # An event without its session is worth more than no event.
             self.tracker.counts["session_errors"] += 1

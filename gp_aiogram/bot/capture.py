@@ -17,7 +17,7 @@ from aiogram.types import (
     User,
 )
 
-from gp_aiogram.attribution import Source
+from gp_aiogram.attribution import Session, Source
 from gp_aiogram.bot.members import has_joined
 from gp_aiogram.bot.starts import start_of
 from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
@@ -48,48 +48,52 @@ class CaptureMiddleware(BaseMiddleware):
         try:
             if isinstance(event, Update):
                 # First of all, so that whatever fails all parts of an update share one.
-                if (gp := user_tracker(self.tracker, event, data)) is not None:
+                gp = user_tracker(self.tracker, event, data)
+                if gp is not None:
                     data[GP_KEY] = gp
-                await self._capture(event, data["bot"])
+                    gp.touch = await self._captured(event, data["bot"])
         except Exception:
             self.tracker.counts["capture_errors"] += 1
             logger.exception("an update could not be captured; the bot goes on")
         return await handler(event, data)
 
-    async def _capture(self, update: Update, bot: Bot) -> None:
+    async def _captured(self, update: Update, bot: Bot) -> Session | None:
         if update.message is not None:
-            await self._capture_start(update.message, bot)
-        elif update.chat_join_request is not None:
+            return await self._captured_start(update.message, bot)
+        if update.chat_join_request is not None:
             request = update.chat_join_request
-            await self._capture_invite(request, request.from_user, bot, "join_request")
-        elif update.chat_member is not None and has_joined(update.chat_member):
+            return await self._captured_invite(request, request.from_user, bot, "join_request")
+        if update.chat_member is not None and has_joined(update.chat_member):
             change = update.chat_member
-            await self._capture_invite(change, change.new_chat_member.user, bot, "invite")
+            return await self._captured_invite(change, change.new_chat_member.user, bot, "invite")
+        return None
 
-    async def _capture_start(self, message: Message, bot: Bot) -> None:
+    async def _captured_start(self, message: Message, bot: Bot) -> Session | None:
         start = start_of(message, bot)
-        if start is not None and start.payload is not None:
-            await self.tracker.capture(
-                start.telegram_id,
-                start.payload,
-                bot_id=bot.id,
-                source="start" if message.chat.type == ChatType.PRIVATE else "startgroup",
-                at=time_of(message),
-            )
+        if start is None or start.payload is None:
+            return None
+        return await self.tracker.capture(
+            start.telegram_id,
+            start.payload,
+            bot_id=bot.id,
+            source="start" if message.chat.type == ChatType.PRIVATE else "startgroup",
+            at=time_of(message),
+        )
 
-    async def _capture_invite(
+    async def _captured_invite(
         self,
         entry: ChatJoinRequest | ChatMemberUpdated,
         user: User,
         bot: Bot,
         source: Source,
-    ) -> None:
-        if entry.invite_link is not None:
-            await self.tracker.capture_invite(
-                user.id,
-                entry.invite_link.invite_link,
-                name=entry.invite_link.name,
-                bot_id=bot.id,
-                source=source,
-                at=time_of(entry),
-            )
+    ) -> Session | None:
+        if entry.invite_link is None:
+            return None
+        return await self.tracker.capture_invite(
+            user.id,
+            entry.invite_link.invite_link,
+            name=entry.invite_link.name,
+            bot_id=bot.id,
+            source=source,
+            at=time_of(entry),
+        )

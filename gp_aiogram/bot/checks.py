@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import datetime, timezone
 
 from aiogram import Dispatcher, Router
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.router import INTERNAL_UPDATE_TYPES
 
 from gp_aiogram.bot.handlers import marks_of
+from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError, EventError
+from gp_aiogram.event import FIRST_DEPOSIT, LATER_DEPOSIT, new_event
 from gp_aiogram.money import currency_code, is_stars
-from gp_aiogram.rules import Mark, marks_on
+from gp_aiogram.rules import DEPOSIT, Mark, marks_on
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")
@@ -48,24 +51,35 @@ def check_decorators(dispatcher: Dispatcher, tracker: Tracker) -> None:
 
 def _check_currency(mark: Mark, tracker: Tracker) -> None:
     currency = mark.arguments.get("currency")
-    if not isinstance(currency, str):
+    if not isinstance(currency, str) or (tracker.stars is not None and is_stars(currency)):
         return
-    if tracker.stars is not None and is_stars(currency):
-        currency = tracker.stars.currency
     where = f"@track({mark.name!r}, currency={currency!r}) on {mark.handler}"
     try:
         code = currency_code(currency)
     except EventError as error:
         msg = f"{where}: {error}"
         raise ConfigurationError(msg) from None
-    chosen = mark.arguments.get("to")
-    for destination in tracker.destinations:
-        named = not isinstance(chosen, (str, list, tuple, set, frozenset)) or (
-            destination.name == chosen or destination.name in chosen
-        )
-        if named and not destination.knows_currency(code):
+    for destination in _receivers(mark, code, tracker):
+        if not destination.knows_currency(code):
             msg = (
                 f"{where}: {destination.name} does not take {code}; give it "
                 f"rates={{'{code}': ('USD', Decimal(...))}}, or leave it out with to=..."
             )
             raise ConfigurationError(msg)
+
+
+def _receivers(mark: Mark, currency: str, tracker: Tracker) -> list[Destination]:
+    """Return the destinations that surely get what a mark records."""
+    to = mark.arguments.get("to")
+    if to is None:
+        names = (FIRST_DEPOSIT, LATER_DEPOSIT) if mark.name == DEPOSIT else (mark.name,)
+        now = datetime.now(timezone.utc)
+        told = [
+            new_event(name, telegram_id=1, event_time=now, value=1, currency=currency)
+            for name in names
+        ]
+        return [one for one in tracker.destinations if any(map(one.wants, told))]
+    named = [to] if isinstance(to, str) else to
+    if not isinstance(named, Collection):  # found out when it happens
+        return []
+    return [one for one in tracker.destinations if one.name in named]

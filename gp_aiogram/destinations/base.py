@@ -42,7 +42,10 @@ class Destination(ABC):
     ambiguous: Ambiguous = "retry"
 
     def wants(self, event: Event) -> bool:
-        """Tell whether this destination gets an event that was recorded without ``to=``."""
+        """Tell whether this destination gets an event that was recorded without ``to=``.
+
+        It is asked for each event, by whichever thread keeps it, and must not wait for anything.
+        """
         return self.only is None or event.name in self.only
 
     def knows_currency(self, currency: str) -> bool:  # noqa: ARG002 - for subclasses

@@ -9,7 +9,7 @@ three. ``gp_aiogram.testing.StoreContract`` tests an implementation.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -311,6 +311,19 @@ class Known(NamedTuple):
     keys: Collection[str]
 
 
+class Acceptance(NamedTuple):
+    """What an outbox is to keep; see :meth:`Outbox.accept`."""
+
+    event: Event
+    destinations: Collection[str]
+    once: Collection[str] = ()
+    order: str | None = None
+
+
+#: Makes of what is known of a user what is to be kept; None keeps nothing.
+Decide = Callable[[Known], Acceptance | None]
+
+
 class Store(SessionStore, ProfileStore, Outbox):
     """All parts in one place."""
 
@@ -340,6 +353,27 @@ class Store(SessionStore, ProfileStore, Outbox):
         session_id = None if session is None else session.session_id
         profile = await self.profile(telegram_id, session_id)
         return Known(session, profile, await self.known_keys(keys))
+
+    async def accept_knowing(
+        self,
+        decide: Decide,
+        telegram_id: int,
+        bot_id: int | None,
+        **which: Any,
+    ) -> tuple[Acceptance | None, bool]:
+        """Look up what is known of a user, and keep what is decided by that.
+
+        A store that can do so in one transaction should: it is faster, and nothing comes between.
+
+        :param decide: does not wait; may be called in another thread, and again after a failure.
+        :param which: as for :meth:`known`.
+        :return: the decision, and whether it was kept, as :meth:`accept` tells.
+        """
+        decision = decide(await self.known(telegram_id, bot_id, **which))
+        if decision is None:
+            return None, False
+        event, destinations, once, order = decision
+        return decision, await self.accept(event, [*destinations], once=once, order=order)
 
     @property
     def sessions(self) -> SessionStore:

@@ -12,7 +12,6 @@ from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite_erasure import SQLiteErasure
 from gp_aiogram.stores.sqlite_file import SQLiteFile
 from gp_aiogram.stores.sqlite_known import SQLiteKnown
-from gp_aiogram.stores.sqlite_outbox import SQLiteOutbox
 from gp_aiogram.stores.sqlite_profiles import SQLiteProfiles
 from gp_aiogram.stores.sqlite_seen import SQLiteKeys
 from gp_aiogram.stores.sqlite_sessions import SQLiteSessions
@@ -23,7 +22,6 @@ class SQLiteStore(
     SQLiteProfiles,
     SQLiteKeys,
     SQLiteErasure,
-    SQLiteOutbox,
     SQLiteKnown,
 ):
     """Sessions and outbox in one SQLite file (WAL, synchronous=FULL, group commit).

@@ -1,31 +1,29 @@
-"""Everything that a SQLite file knows of a user, with one look."""
+"""What a SQLite file knows of a user, and what is decided by that, with one look."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import lru_cache, partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from gp_aiogram.attribution import Source
-from gp_aiogram.stores.base import Known, Store
+from gp_aiogram.attribution import Session, Source
+from gp_aiogram.stores.base import Acceptance, Decide, Known, Store
 from gp_aiogram.stores.group_commit import BulkOperation
-from gp_aiogram.stores.sqlite_file import SQLiteFile
+from gp_aiogram.stores.sqlite_outbox import Kept, SQLiteOutbox
 from gp_aiogram.stores.sqlite_profiles import profiles_of
 from gp_aiogram.stores.sqlite_seen import known_of
 from gp_aiogram.stores.sqlite_sessions import Lookup, finder, lookup_for
 
 
 class _Question(NamedTuple):
+    find: BulkOperation
     lookup: Lookup
     keys: Collection[str]
 
 
-class SQLiteKnown(Store):
-    """The part of :class:`~gp_aiogram.SQLiteStore` that reads for an event what it needs."""
-
-    _file: SQLiteFile
+class SQLiteKnown(SQLiteOutbox, Store):
+    """The part of :class:`~gp_aiogram.SQLiteStore` that finds for an event what it needs."""
 
     async def known(
         self,
@@ -39,22 +37,55 @@ class SQLiteKnown(Store):
         preferred: Collection[Source] = (),
     ) -> Known:
         """Return the touch that counts, the profile, and those of the keys that are known."""
-        question = _Question(lookup_for(telegram_id, bot_id, since, until), keys)
-        operation = _reader("ASC" if first else "DESC", frozenset(preferred))
-        return cast("Known", await self._file.submit(operation, question, reads=True))
+        which: dict[str, Any] = {
+            "first": first,
+            "since": since,
+            "until": until,
+            "preferred": preferred,
+        }
+        question = _question(telegram_id, bot_id, keys=keys, **which)
+        return cast("Known", await self._file.submit(_known, question, reads=True))
+
+    async def accept_knowing(
+        self,
+        decide: Decide,
+        telegram_id: int,
+        bot_id: int | None,
+        **which: Any,
+    ) -> tuple[Acceptance | None, bool]:
+        """Keep what is decided by what is known; returns when it is on disk."""
+        wish = decide, _question(telegram_id, bot_id, **which)
+        decision, kept = await self._file.submit(self._accept_knowing, wish)
+        return decision, decision is not None and self._remembered(decision.event, kept)
+
+    def _accept_knowing(
+        self,
+        connection: sqlite3.Connection,
+        wishes: Sequence[tuple[Decide, _Question]],
+    ) -> list[tuple[Acceptance | None, Kept | None]]:
+        known = _known(connection, [question for _, question in wishes])
+        decisions = [decide(one) for (decide, _), one in zip(wishes, known, strict=True)]
+        wanted = [decision for decision in decisions if decision is not None]
+        kept = iter(self._accept(connection, wanted))
+        return [(one, None if one is None else next(kept)) for one in decisions]
 
 
-@lru_cache
-def _reader(direction: str, preferred: frozenset[Source]) -> BulkOperation:
-    return partial(_known, finder(direction, preferred))
+def _question(
+    telegram_id: int,
+    bot_id: int | None,
+    *,
+    keys: Collection[str],
+    first: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    preferred: Collection[Source] = (),
+) -> _Question:
+    find = finder("ASC" if first else "DESC", frozenset(preferred))
+    return _Question(find, lookup_for(telegram_id, bot_id, since, until), keys)
 
 
-def _known(
-    find: BulkOperation,
-    connection: sqlite3.Connection,
-    questions: Sequence[_Question],
-) -> list[Known]:
-    sessions = find(connection, [question.lookup for question in questions])
+def _known(connection: sqlite3.Connection, questions: Sequence[_Question]) -> list[Known]:
+    sessions = _sessions(connection, questions)
     users = [
         (question.lookup.telegram_id, None if session is None else session.session_id)
         for question, session in zip(questions, sessions, strict=True)
@@ -62,3 +93,18 @@ def _known(
     profiles = profiles_of(connection, users)
     keys = known_of(connection, [question.keys for question in questions])
     return [*map(Known, sessions, profiles, keys)]
+
+
+def _sessions(
+    connection: sqlite3.Connection,
+    questions: Sequence[_Question],
+) -> list[Session | None]:
+    by_finder: dict[BulkOperation, list[int]] = {}
+    for number, question in enumerate(questions):
+        by_finder.setdefault(question.find, []).append(number)
+    sessions: list[Session | None] = [None] * len(questions)
+    for find, numbers in by_finder.items():
+        found = find(connection, [questions[number].lookup for number in numbers])
+        for number, session in zip(numbers, found, strict=True):
+            sessions[number] = session
+    return sessions

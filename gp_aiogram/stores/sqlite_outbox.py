@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from gp_aiogram.clock import from_ms
 from gp_aiogram.event import Event
-from gp_aiogram.stores.base import MAX_DELAY, Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.base import MAX_DELAY, Acceptance, Delivery, Outbox, Settlement, State
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite_file import SQLiteFile, existing, fetched, insert, update
@@ -32,12 +32,11 @@ _moment = lru_cache(maxsize=1024)(from_ms)
 _CLAIM = "seq, attempts, since_ms, due_ms, reason, receipt"
 
 
-class _Acceptance(NamedTuple):
-    event: Event
-    body: str
-    destinations: Collection[str]
-    once: Collection[str]
-    order: str | None
+class Kept(NamedTuple):
+    """An event that was kept: its number, and the length of its JSON."""
+
+    seq: int
+    length: int
 
 
 class _Claim(NamedTuple):
@@ -65,12 +64,14 @@ class SQLiteOutbox(Outbox):
         order: str | None = None,
     ) -> bool:
         """Keep an event and its deliveries; returns when they are on disk."""
-        body = event.to_json()
-        acceptance = _Acceptance(event, body, set(destinations), once, order)
-        seq: int | None = await self._file.submit(self._accept, acceptance)
-        if seq is not None and self._file.is_open:
-            self._recent.add(seq, event, len(body))
-        return seq is not None
+        acceptance = Acceptance(event, destinations, once, order)
+        return self._remembered(event, await self._file.submit(self._accept, acceptance))
+
+    def _remembered(self, event: Event, kept: Kept | None) -> bool:
+        """Have the event at hand for who claims it; whether it was kept at all."""
+        if kept is not None and self._file.is_open:
+            self._recent.add(kept.seq, event, kept.length)
+        return kept is not None
 
     async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
         """Take due deliveries."""
@@ -177,8 +178,8 @@ class SQLiteOutbox(Outbox):
     def _accept(
         self,
         connection: sqlite3.Connection,
-        acceptances: Sequence[_Acceptance],
-    ) -> list[int | None]:
+        acceptances: Sequence[Acceptance],
+    ) -> list[Kept | None]:
         seen = Seen(connection)
         event_ids = [acceptance.event.event_id for acceptance in acceptances]
         known_ids = existing(connection, "event", "event_id", event_ids)
@@ -189,21 +190,21 @@ class SQLiteOutbox(Outbox):
         events: list[tuple[Any, ...]] = []
         deliveries: list[tuple[Any, ...]] = []
         keys: list[bytes] = []
-        results: list[int | None] = []
+        results: list[Kept | None] = []
         numbers = self._numbers(connection)
-        for (event, body, destinations, _, order), once in zip(acceptances, digests, strict=True):
+        for (event, destinations, _, order), once in zip(acceptances, digests, strict=True):
             if event.event_id in known_ids or not known_keys.isdisjoint(once):
                 results.append(None)
                 continue
             known_ids.add(event.event_id)
             known_keys.update(once)
             keys += once
-            seq = next(numbers)
-            results.append(seq)
+            seq, body = next(numbers), event.to_json()
+            results.append(Kept(seq, len(body)))
             digest = None if order is None else seen.key(order)
             user = event.telegram_id, event.bot_id
             events.append((seq, event.event_id, *user, now_ms, body, digest))
-            deliveries += [(seq, name, now_ms, now_ms) for name in destinations]
+            deliveries += [(seq, name, now_ms, now_ms) for name in {*destinations}]
         columns = "seq, event_id, telegram_id, bot_id, accepted_ms, body, order_digest"
         insert(connection, f"event ({columns})", events)
         insert(connection, "delivery (seq, destination, since_ms, due_ms)", deliveries)

@@ -22,6 +22,9 @@ from gp_aiogram.tracker.events import Events, order_of, user_key
 
 logger = logging.getLogger("gp_aiogram")
 
+#: Users marked in one transaction.
+_MARKED = 2000
+
 _REFUNDED = "refunded before it was sent"
 
 
@@ -77,8 +80,8 @@ class Deposits(Events):
         if deposit is None:
             return None
         keys = [] if order is None else [f"key:deposit:{order}"]
-        first = user_key(deposit, FIRST_DEPOSIT)
-        if not await self._outbox.known_keys([first, _any_bots_key(telegram_id)]):
+        first = user_key(deposit.bot_id, telegram_id, FIRST_DEPOSIT)
+        if not await self._outbox.known_keys([first, user_key(None, telegram_id, FIRST_DEPOSIT)]):
             is_ftd = not renewal and await self._may_be_ftd(
                 deposit,
                 event_time,
@@ -104,11 +107,13 @@ class Deposits(Events):
         :param bot_id: None means with any bot.
         :return: how many were not known yet.
         :raises EventError: when one of them is no user; nothing was kept.
-        :raises StoreError: when the store failed.
+        :raises StoreError: when the store failed; mark them again.
         """
-        ids = {checked_telegram_id(telegram_id) for telegram_id in telegram_ids}
-        keys = [f"user:{bot_id or 0}:{telegram_id}:{FIRST_DEPOSIT}" for telegram_id in sorted(ids)]
-        return await self._outbox.add_keys(keys)
+        ids = sorted({checked_telegram_id(telegram_id) for telegram_id in telegram_ids})
+        keys = [user_key(bot_id, telegram_id, FIRST_DEPOSIT) for telegram_id in ids]
+        # Piece by piece, so that events need not wait for all of them.
+        pieces = [keys[start : start + _MARKED] for start in range(0, len(keys), _MARKED)]
+        return sum([await self._outbox.add_keys(piece) for piece in pieces])
 
     async def refund(
         self,
@@ -159,12 +164,13 @@ class Deposits(Events):
             self.counts["duplicates"] += 1
             return None
         refund = _of_payment(refund, payments, keep_session=session_id is not None)
-        untold, told = _sorted_out(payments)
+        told = {payment.destination for payment in payments if _may_be_taken(payment)}
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
             logger.warning("%s gets no refund: order %s stays counted there", name, order)
-        getting = [name for name in wanting if name not in untold]
+        # Of an order that nobody knows any more, all may have been told.
+        getting = [name for name in wanting if name in told] if payments else wanting
         kept = await self._keep(refund, getting, [key])
         return await self._remembered(kept, session_id)
 
@@ -195,10 +201,6 @@ def _check_window(within: object) -> None:
         raise EventError(msg)
 
 
-def _any_bots_key(telegram_id: int) -> str:
-    return f"user:0:{telegram_id}:{FIRST_DEPOSIT}"
-
-
 def _of_payment(refund: Event, payments: Collection[Delivery], *, keep_session: bool) -> Event:
     """Credit a refund to the payment's own session; without a value it gives back all of it.
 
@@ -217,12 +219,6 @@ def _of_payment(refund: Event, payments: Collection[Delivery], *, keep_session: 
                 currency=currency,
             )
     return refund
-
-
-def _sorted_out(deliveries: Collection[Delivery]) -> tuple[set[str], set[str]]:
-    """Return the destinations that never got the order, and those that did or may have."""
-    told = {one.destination for one in deliveries if _may_be_taken(one)}
-    return {one.destination for one in deliveries} - told, told
 
 
 def _may_be_taken(delivery: Delivery) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import Event, checked_user_data, is_text, new_event
+from gp_aiogram.event import FIRST_DEPOSIT, Event, checked_user_data, is_text, new_event
 from gp_aiogram.money import is_stars
 from gp_aiogram.review import reviewed
+from gp_aiogram.stores.base import Acceptance, Known, Store
 from gp_aiogram.tracker.base import TrackerBase
 
 logger = logging.getLogger("gp_aiogram")
@@ -64,10 +66,9 @@ class Events(TrackerBase):
         :raises StoreError: when the store failed; nothing was recorded.
         """
         named = self._named(to)
-        event = await self._completed(
+        event = self._built(
             name,
             telegram_id=telegram_id,
-            bot_id=bot_id,
             session_id=session_id,
             event_time=event_time,
             value=value,
@@ -76,12 +77,66 @@ class Events(TrackerBase):
             event_id=event_id,
         )
         key = order_of(once)
-        if event is None:
+        if once == "user" and await self._had_deposited(telegram_id, name):
+            self.counts["duplicates"] += 1
             return None
-        full_key = user_key(event, name) if once == "user" else f"key:{name}:{key}"
         paid_by = key if order is None else order_of(order)
-        kept = await self._keep(event, named, [] if once is None else [full_key], paid_by)
+        if self._whole is not None and session_id is None and self._before_send is None:
+            # What fails is done again step by step: an event can do without some of the steps.
+            with suppress(Exception):
+                return await self._keep_at_once(
+                    self._whole,
+                    event,
+                    bot_id=bot_id,
+                    event_time=event_time,
+                    named=named,
+                    once=once,
+                    order=paid_by,
+                )
+        completed = await self._enriched(event, bot_id, session_id, event_time)
+        if completed is None:
+            return None
+        kept = await self._keep(completed, named, _once_keys(once, completed), paid_by)
         return await self._remembered(kept, session_id)
+
+    async def _had_deposited(self, telegram_id: int, name: str) -> bool:
+        """Tell whether this is an FTD of a user who was imported as one who has deposited."""
+        if name != FIRST_DEPOSIT:
+            return False
+        return bool(await self._outbox.known_keys([user_key(None, telegram_id, name)]))
+
+    async def _keep_at_once(
+        self,
+        store: Store,
+        event: Event,
+        *,
+        bot_id: int | None,
+        event_time: datetime | None,
+        named: list[str] | None,
+        once: object,
+        order: str | None,
+    ) -> Event | None:
+        """Complete an event and store it in one step: its user cannot opt out in between."""
+        if bot_id is None:
+            bot_id = await self._enrichment.bot_of(event.telegram_id)
+
+        def decide(known: Known) -> Acceptance | None:
+            completed = self._enrichment.completed(event, known, bot_id)
+            if completed is None:
+                return None
+            destinations = self._all_that_want(completed) if named is None else named
+            return Acceptance(completed, destinations, _once_keys(once, completed), order)
+
+        which = self._enrichment.which(event, event_time)
+        decision, kept = await store.accept_knowing(decide, event.telegram_id, bot_id, **which)
+        if decision is None:
+            self.counts["opted_out"] += 1
+            return None
+        if not kept:
+            self.counts["duplicates"] += 1
+            return None
+        self._tracked(decision.destinations)
+        return decision.event
 
     async def _completed(
         self,
@@ -98,13 +153,39 @@ class Events(TrackerBase):
         :param facts: of :func:`~gp_aiogram.event.new_event`.
         :return: None when the user has opted out.
         """
-        event = new_event(
+        event = self._built(
+            name,
+            telegram_id=telegram_id,
+            session_id=session_id,
+            event_time=event_time,
+            **facts,
+        )
+        return await self._enriched(event, bot_id, session_id, event_time)
+
+    def _built(
+        self,
+        name: str,
+        *,
+        telegram_id: int,
+        session_id: str | None,
+        event_time: datetime | None,
+        **facts: Any,
+    ) -> Event:
+        return new_event(
             name,
             telegram_id=telegram_id,
             session_id=session_id,
             event_time=event_time or self._enrichment.now(),
             **self._without_stars(facts),
         )
+
+    async def _enriched(
+        self,
+        event: Event,
+        bot_id: int | None,
+        session_id: str | None,
+        event_time: datetime | None,
+    ) -> Event | None:
         completed = await self._enrichment.complete(
             event,
             bot_id=bot_id,
@@ -168,9 +249,12 @@ class Events(TrackerBase):
         destinations = self._all_that_want(event) if named is None else named
         accepted = await self._outbox.accept(event, destinations, once=once, order=order)
         if accepted:
-            self.counts["tracked"] += 1
-            self._deliver_soon(destinations)
+            self._tracked(destinations)
         return accepted
+
+    def _tracked(self, destinations: Collection[str]) -> None:
+        self.counts["tracked"] += 1
+        self._deliver_soon(destinations)
 
     def _named(self, to: str | Collection[str] | None) -> list[str] | None:
         if to is None:
@@ -194,9 +278,22 @@ class Events(TrackerBase):
             logger.warning("events are stored but wait: start the tracker to have them delivered")
 
 
-def user_key(event: Event, name: str) -> str:
-    """Return the once-key that lets one event of a name through for a user of a bot."""
-    return f"user:{event.bot_id or 0}:{event.telegram_id}:{name}"
+def user_key(bot_id: int | None, telegram_id: int, name: str) -> str:
+    """Return the once-key that lets one event of a name through for a user of a bot.
+
+    :param bot_id: None means of no bot that is known; with FTD, of any bot.
+    """
+    return f"user:{bot_id or 0}:{telegram_id}:{name}"
+
+
+def _once_keys(once: object, event: Event) -> list[str]:
+    if once is None:
+        return []
+    return [
+        user_key(event.bot_id, event.telegram_id, event.name)
+        if once == "user"
+        else f"key:{event.name}:{once}"
+    ]
 
 
 def order_of(once: object) -> str | None:
