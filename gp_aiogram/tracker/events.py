@@ -117,6 +117,7 @@ class Events(TrackerBase):
         order: str | None,
     ) -> Event | None:
         """Complete an event and store it in one step: its user cannot opt out in between."""
+        await self._enrichment.arrivals.arrived(event.telegram_id)
         if bot_id is None:
             bot_id = await self._enrichment.bot_of(event.telegram_id)
 
