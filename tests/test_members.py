@@ -92,9 +92,9 @@ async def test_what_telegram_sends(
     assert {event.event_time.timestamp() for event in await recorded()} <= {updates.DATE}
 
 
-async def test_the_files_are_all_known(request: pytest.FixtureRequest) -> None:
+def test_the_files_are_all_known() -> None:
     """A new file of changes of membership needs its row in the table above."""
-    (table,) = test_what_telegram_sends.pytestmark  # type: ignore[attr-defined] - pytest sets it
+    (table,) = test_what_telegram_sends.pytestmark
     tested = {name for name, _ in table.args[1]}
     assert tested == {path.stem for path in updates.KEPT.glob("*chat_member_*.json")}
 
