@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -19,6 +18,9 @@ from gp_aiogram import Event, MemoryStore, Tracker, UserTracker, track
 from gp_aiogram.stores.base import Known
 
 Recorded = Callable[[], Awaitable[list[Event]]]
+
+#: Seconds; the store of these tests would take for ever.
+PATIENCE = 5.0
 
 
 class HangingStore(MemoryStore):
@@ -54,6 +56,16 @@ async def tracker(recorder: Recorder, store: HangingStore) -> AsyncIterator[Trac
     await tracker.close(grace=1)
 
 
+@pytest.fixture
+def feed(dp: Dispatcher, bot: Bot) -> Feed:
+    """Feed an update that must not wait for the store."""
+
+    async def feed(update: dict[str, Any]) -> Any:
+        return await asyncio.wait_for(dp.feed_raw_update(bot, update), PATIENCE)
+
+    return feed
+
+
 def approve(dp: Dispatcher) -> None:
     @dp.pre_checkout_query()
     @track("InitiateCheckout")
@@ -69,9 +81,7 @@ async def test_neither_the_handler_nor_its_answer_waits_for_the_store(
 ) -> None:
     approve(dp)
     update = updates.raw("pre_checkout_query_eur")
-    started = time.monotonic()
-    answer = await dp.feed_webhook_update(bot, update)
-    assert time.monotonic() - started < 0.3
+    answer = await asyncio.wait_for(dp.feed_webhook_update(bot, update), PATIENCE)
     assert isinstance(answer, AnswerPreCheckoutQuery)
     assert (answer.pre_checkout_query_id, answer.ok) == (update["pre_checkout_query"]["id"], True)
     store.answers.set()
@@ -96,9 +106,7 @@ async def test_a_handler_that_asks_for_gp_waits_for_the_session_but_not_for_long
     async def approve(query: PreCheckoutQuery, gp: UserTracker) -> None:
         seen.append(gp.session)
 
-    started = time.monotonic()
     await feed(updates.raw("pre_checkout_query_eur"))
-    assert time.monotonic() - started < 2
     assert seen == [None]
     assert tracker.counts["session_errors"] == 1
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiogram import Bot, Dispatcher, F, Router
+from aiogram.dispatcher.event.bases import REJECTED, UNHANDLED
 from aiogram.filters import Command
 from aiogram.fsm.scene import Scene, SceneRegistry, ScenesManager, on
 from aiogram.types import CallbackQuery, Message
@@ -216,6 +217,25 @@ async def test_a_failing_action_records_nothing(
     begin(Quiz)
     with pytest.raises(Failure):
         await feed(updates.message("/go"))
+    assert await recorded() == []
+
+
+@pytest.mark.parametrize("sign", [UNHANDLED, REJECTED])
+async def test_an_action_that_says_it_did_nothing_records_nothing(
+    feed: Feed, recorded: Recorded, begin: Begin, sign: object
+) -> None:
+    entered: list[str] = []
+
+    class Quiz(Scene, state="quiz"):
+        @on.message.enter()
+        @tracked("A")
+        async def enter(self, message: Message) -> object:
+            entered.append("quiz")
+            return sign
+
+    begin(Quiz)
+    await feed(updates.message("/go"))
+    assert entered == ["quiz"]
     assert await recorded() == []
 
 

@@ -250,3 +250,20 @@ async def test_what_a_failing_store_left_is_erased_when_the_user_is_forgotten_ag
     await tracker.forget(ADA)
     assert await store.profile(ADA, named("ada")["session"]) == await store.profile(1, None)
     assert await store.invited(named("ada")["link"]) is None
+
+
+async def test_what_happens_while_a_user_is_being_forgotten_is_forgotten_too(
+    tracker: Tracker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await live(tracker, ADA, "ada")
+    forget_sessions, meanwhile = store.forget_sessions, []
+
+    async def after_one_more_event(telegram_id: int) -> set[str]:
+        meanwhile.append(await tracker.track("REG", telegram_id=telegram_id))
+        return await forget_sessions(telegram_id)
+
+    monkeypatch.setattr(store, "forget_sessions", after_one_more_event)
+    await tracker.forget(ADA)
+    (event,) = meanwhile
+    assert event.session_id is not None
+    assert await tracker.deliveries(event.event_id) == []

@@ -38,12 +38,13 @@ class Privacy(TrackerBase):
         :raises StoreError: when the store failed; forget again.
         """
         checked_telegram_id(telegram_id)
-        await self._outbox.forget_events(telegram_id)
         # Kept until their clicks are erased: the next try finds no touches to tell them.
         session_ids = self._unerased.setdefault(telegram_id, set())
         session_ids |= await self._sessions.forget_sessions(telegram_id)
         await self._profiles.forget_profile(telegram_id, session_ids)
         self._unerased.pop(telegram_id, None)
+        # Last, so that what was recorded in the meantime goes, too: it knows what was known.
+        await self._outbox.forget_events(telegram_id)
 
     async def prune(self) -> int:
         """Erase what :attr:`retention` keeps no longer, and return how many rows were.
