@@ -69,6 +69,7 @@ async def live(tracker: Tracker, telegram_id: int, name: str) -> None:
     known = named(name)
     click = Click(at=AT, fbclid=known["fbclid"], ip=known["ip"], user_agent=known["browser"])
     await tracker.register_click(click, known["session"])
+    await tracker.register_click(click, known["invite"])
     await tracker.invites.bind(known["link"], known["invite"])
     await tracker.capture(telegram_id, known["session"], bot_id=42)
     await tracker.capture_invite(telegram_id, known["link"], bot_id=42)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,7 @@ from aiohttp import ClientSession, web
 from conftest import Recorder
 from gp_aiogram import (
     Attribution,
+    Click,
     EventError,
     MemoryStore,
     MetaCAPI,
@@ -382,7 +383,8 @@ async def test_an_approval_without_its_link_is_credited_to_the_request(
 async def test_who_is_forgotten_leaves_no_link_behind(
     telegram: TelegramSandbox, channel: SandboxChat, dp: Dispatcher, bot: Bot, tracker: Tracker
 ) -> None:
-    link = await tracker.invites.create(bot, CHANNEL, LONG, member_limit=5)
+    await tracker.register_click(Click(at=datetime.now(timezone.utc)), LONG)
+    link = await tracker.invites.create(bot, CHANNEL, LONG)
     await telegram.user(7).join(channel, link)
     await catch_up(telegram, dp, bot)
     assert await tracker.invites.session_id(link, None) == LONG

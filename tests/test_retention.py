@@ -76,7 +76,7 @@ async def test_touches_clicks_and_links_go_after_90_days(store: Store, clock: Ma
         turn(clock, 87 * DAY)
         assert await tracker.prune() == 0
         turn(clock, timedelta(milliseconds=1))
-        assert await tracker.prune() == 3
+        assert await tracker.prune() == 2
         assert await store.invited("t.me/+0") is None
         assert await store.invited("t.me/+1") == "gp_1"
         first = await store.find_session(7, 42, first=True)

@@ -156,13 +156,16 @@ class ProfileStore(ABC):
 
     @abstractmethod
     async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
-        """Erase the traits of a user, and the clicks and invite links of these sessions."""
+        """Erase the traits of a user, and the clicks of these sessions with their invite links.
+
+        A link that stands for a session without a click names a campaign, not a person: it stays.
+        """
 
     @abstractmethod
     async def prune_clicks(self, before: datetime, limit: int) -> int:
-        """Erase clicks and invite links that are older, and return how many were.
+        """Erase clicks that are older, with their invite links, and return how many clicks were.
 
-        :param limit: at most so many of each.
+        :param limit: at most so many.
         """
 
 

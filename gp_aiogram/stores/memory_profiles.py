@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from gp_aiogram.click import Click
-from gp_aiogram.clock import Clock
 from gp_aiogram.event import Traits
 from gp_aiogram.stores.base import Profile, ProfileStore
 
@@ -14,10 +13,9 @@ from gp_aiogram.stores.base import Profile, ProfileStore
 class MemoryProfiles(ProfileStore):
     """The part of :class:`~gp_aiogram.MemoryStore` that knows clicks, traits and invite links."""
 
-    clock: Clock
     _clicks: dict[str, Click]
     _traits: dict[int, dict[str, Mapping[str, str]]]
-    _invites: dict[str, tuple[str, float]]
+    _invites: dict[str, str]
 
     async def add_click(self, session_id: str, click: Click) -> bool:
         """Keep what a landing page saw."""
@@ -41,27 +39,25 @@ class MemoryProfiles(ProfileStore):
 
     async def add_invite(self, link: str, session_id: str) -> None:
         """Keep which session an invite link stands for."""
-        self._invites[link] = session_id, self.clock.time()
+        self._invites[link] = session_id
 
     async def invited(self, link: str) -> str | None:
         """Return the session that an invite link stands for."""
-        return self._invites[link][0] if link in self._invites else None
+        return self._invites.get(link)
 
     async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
-        """Erase the traits of a user, and the clicks and invite links of these sessions."""
+        """Erase the traits of a user, and the clicks of these sessions with their links."""
         self._traits.pop(telegram_id, None)
-        for session_id in session_ids:
-            self._clicks.pop(session_id, None)
-        for link, (session_id, _) in list(self._invites.items()):
-            if session_id in session_ids:
-                del self._invites[link]
+        self._delete_clicks(session_ids)
 
     async def prune_clicks(self, before: datetime, limit: int) -> int:
-        """Erase clicks and invite links that are older."""
-        clicks = [session_id for session_id, click in self._clicks.items() if click.at < before]
-        links = [link for link, (_, at) in self._invites.items() if at < before.timestamp()]
-        for session_id in clicks[:limit]:
+        """Erase clicks that are older, with their invite links."""
+        old = [session_id for session_id, click in self._clicks.items() if click.at < before]
+        self._delete_clicks(old[:limit])
+        return len(old[:limit])
+
+    def _delete_clicks(self, session_ids: Collection[str]) -> None:
+        gone = self._clicks.keys() & session_ids
+        for session_id in gone:
             del self._clicks[session_id]
-        for link in links[:limit]:
-            del self._invites[link]
-        return len(clicks[:limit]) + len(links[:limit])
+        self._invites = {link: kept for link, kept in self._invites.items() if kept not in gone}

@@ -36,7 +36,7 @@ class SQLiteProfiles(ProfileStore):
 
     async def add_invite(self, link: str, session_id: str) -> None:
         """Keep which session an invite link stands for."""
-        await self._file.submit(_add_invites, (link, session_id, round(self.clock.time() * 1000)))
+        await self._file.submit(_add_invites, (link, session_id))
 
     async def invited(self, link: str) -> str | None:
         """Return the session that an invite link stands for."""
@@ -44,11 +44,11 @@ class SQLiteProfiles(ProfileStore):
         return cast("str", rows[0][0]) if rows else None
 
     async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
-        """Erase the traits of a user, and the clicks and invite links of these sessions."""
+        """Erase the traits of a user, and the clicks of these sessions with their links."""
         await self._file.submit(_forget_profiles, (telegram_id, session_ids))
 
     async def prune_clicks(self, before: datetime, limit: int) -> int:
-        """Erase clicks and invite links that are older."""
+        """Erase clicks that are older, with their invite links."""
         return cast("int", await self._file.submit(_prune_clicks, (to_ms(before), limit)))
 
 
@@ -123,9 +123,9 @@ def _traits(
 
 def _add_invites(
     connection: sqlite3.Connection,
-    invites: Sequence[tuple[str, str, int]],
+    invites: Sequence[tuple[str, str]],
 ) -> list[None]:
-    connection.executemany("INSERT OR REPLACE INTO invite VALUES (?, ?, ?)", invites)
+    connection.executemany("INSERT OR REPLACE INTO invite VALUES (?, ?)", invites)
     return [None] * len(invites)
 
 
@@ -133,10 +133,9 @@ def _forget_profiles(
     connection: sqlite3.Connection,
     users: Sequence[tuple[int, Collection[str]]],
 ) -> list[None]:
-    forgotten = [(session_id,) for _, session_ids in users for session_id in session_ids]
+    forgotten = [session_id for _, session_ids in users for session_id in session_ids]
     connection.executemany("DELETE FROM trait WHERE telegram_id = ?", [user[:1] for user in users])
-    connection.executemany("DELETE FROM click WHERE session_id = ?", forgotten)
-    connection.executemany("DELETE FROM invite WHERE session_id = ?", forgotten)
+    _delete_clicks(connection, forgotten)
     return [None] * len(users)
 
 
@@ -144,10 +143,22 @@ def _prune_clicks(
     connection: sqlite3.Connection,
     limits: Sequence[tuple[int, int]],
 ) -> list[int]:
-    deletes = [
-        f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE at_ms < ? LIMIT ?)"
-        for table, key in (("click", "session_id"), ("invite", "link"))
-    ]
+    query = "SELECT session_id FROM click WHERE at_ms < ? LIMIT ?"
     return [
-        sum(connection.execute(delete, limit).rowcount for delete in deletes) for limit in limits
+        _delete_clicks(
+            connection, [session_id for (session_id,) in connection.execute(query, limit)]
+        )
+        for limit in limits
     ]
+
+
+def _delete_clicks(connection: sqlite3.Connection, session_ids: Sequence[str]) -> int:
+    """Erase clicks with their invite links, and return how many clicks there were."""
+    links = """
+        DELETE FROM invite
+        WHERE session_id = ? AND session_id IN (SELECT session_id FROM click)
+    """
+    rows = [(session_id,) for session_id in session_ids]
+    connection.executemany(links, rows)
+    deleted = connection.executemany("DELETE FROM click WHERE session_id = ?", rows)
+    return max(deleted.rowcount, 0)

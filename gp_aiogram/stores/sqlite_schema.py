@@ -88,9 +88,9 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE TABLE invite (
         link       TEXT PRIMARY KEY,
-        session_id TEXT NOT NULL,
-        at_ms      INTEGER NOT NULL
+        session_id TEXT NOT NULL
     ) WITHOUT ROWID;
+    CREATE INDEX invite_of_session ON invite (session_id);
     """,
 )
 
