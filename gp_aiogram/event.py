@@ -49,7 +49,7 @@ AUTO_NAMES = frozenset(
 Traits = Mapping[str, Mapping[str, str]]
 
 #: Made once: ``json.dumps`` makes an encoder for each call that is not plain.
-_compact = json.JSONEncoder(separators=(",", ":")).encode
+_compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _strict = json.JSONEncoder(allow_nan=False).encode
 
 MAX_NAME_LENGTH = 100

@@ -336,7 +336,7 @@ def _fit(receipts: object, batch: Sequence[Delivery]) -> bool:
     return (
         isinstance(receipts, Sequence)
         and len(receipts) == len(batch)
-        and all(isinstance(receipt, Mapping) for receipt in receipts)
+        and all(issubclass(kind, Mapping) for kind in set(map(type, receipts)))
     )
 
 
