@@ -10,7 +10,6 @@ from typing import Any
 
 from gp_aiogram.errors import EventError, shown
 from gp_aiogram.event import REFUND, Event
-from gp_aiogram.lane import MAY_BE_TAKEN
 from gp_aiogram.stores.base import Delivery
 from gp_aiogram.tracker.events import Events, order_of
 
@@ -71,7 +70,8 @@ class Refunds(Events):
             self.counts["duplicates"] += 1
             return None
         refund = _of_payment(refund, payments, keep_session=session_id is not None)
-        told = {payment.destination for payment in payments if _may_be_taken(payment)}
+        # What could not be cancelled was taken, or may have been.
+        told = {payment.destination for payment in payments if payment.state != "skipped"}
         wanting = self._all_that_want(refund) if named is None else named
         for name in sorted(told - {*wanting}):
             self.counts["unrefunded"] += 1
@@ -100,10 +100,3 @@ def _of_payment(refund: Event, payments: Collection[Delivery], *, keep_session: 
                 currency=currency,
             )
     return refund
-
-
-def _may_be_taken(delivery: Delivery) -> bool:
-    """Tell whether a destination has got an event, or may have: what is pending is under way."""
-    if delivery.state == "dead":
-        return (delivery.reason or "").startswith(MAY_BE_TAKEN)
-    return delivery.state != "skipped"
