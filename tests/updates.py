@@ -14,19 +14,15 @@ _numbers = itertools.count(1)
 
 
 def person(user_id: int = 7, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": user_id,
-        "is_bot": False,
-        "first_name": "Ada",
-        "last_name": "Lovelace",
-        "username": f"ada{user_id}",
-        "language_code": "en",
-        **changes,
-    }
+    """The sender of the kept messages, or somebody like her."""
+    kept = raw("message_text")["message"]["from"]
+    return {**kept, "id": user_id, "username": f"ada{user_id}", **changes}
 
 
 def private(user_id: int = 7) -> dict[str, Any]:
-    return {"id": user_id, "type": "private", "first_name": "Ada", "username": f"ada{user_id}"}
+    """The private chat with her."""
+    kept = raw("message_text")["message"]["chat"]
+    return {**kept, "id": user_id, "username": f"ada{user_id}"}
 
 
 GROUP = {"id": -1001, "type": "supergroup", "title": "Analysts"}
@@ -39,18 +35,20 @@ def raw_message(
     chat: dict[str, Any] | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
+    """The kept message with another text and number, or without a text."""
     message = {
+        **raw("message_text")["message"],
         "message_id": next(_numbers),
-        "date": DATE,
         "chat": chat or private(user_id),
         "from": person(user_id),
+        "text": text,
         **changes,
     }
-    if text is not None:
-        message["text"] = text
-        if text.startswith("/"):
-            length = len(text.split()[0])
-            message["entities"] = [{"type": "bot_command", "offset": 0, "length": length}]
+    if text is None:
+        del message["text"]
+    elif text.startswith("/"):
+        (entity,) = raw("start")["message"]["entities"]
+        message["entities"] = [{**entity, "length": len(text.split()[0])}]
     return message
 
 
@@ -69,13 +67,10 @@ def start(payload: str | None = None, **rest: Any) -> dict[str, Any]:
 
 
 def click(data: str, *, user_id: int = 7, update_id: int | None = None) -> dict[str, Any]:
-    query = {
-        "id": "4382bfdwdsb323b2d9",
-        "from": person(user_id),
-        "message": raw_message("choose", user_id=user_id, date=DATE - 86_400),
-        "chat_instance": "-1",
-        "data": data,
-    }
+    """The kept press of a button with other data."""
+    query = raw("callback_query")["callback_query"]
+    query |= {"from": person(user_id), "data": data}
+    query["message"] |= {"message_id": next(_numbers), "chat": private(user_id)}
     return update("callback_query", query, update_id)
 
 
