@@ -14,7 +14,7 @@ from gp_aiogram.destinations.base import Destination, Receipt
 from gp_aiogram.errors import DeliveryError, Refused, Rejected, Skipped, Throttled, Unreachable
 from gp_aiogram.event import utc_from_timestamp
 from gp_aiogram.pacing import Pacer, PacerState, retry_delay
-from gp_aiogram.stores.base import Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.base import MAY_BE_TAKEN, Delivery, Outbox, Settlement, State
 from gp_aiogram.stores.keys import opt_out_key
 
 logger = logging.getLogger("gp_aiogram.courier")
@@ -28,9 +28,6 @@ LOOK_AGAIN = 60.0
 
 #: Seconds for more events to gather when a destination of batches was just sent less than one.
 LINGER = 0.05
-
-#: How the reason of a delivery begins that was given up although it may have succeeded.
-MAY_BE_TAKEN = "may have been taken"
 
 #: Why a delivery is skipped whose user wants nothing to be known of him.
 OPTED_OUT = "the user opted out before it was sent"
@@ -173,7 +170,7 @@ class Lane:
         except Rejected as error:
             self._pacer.succeeded()
             if len(batch) == 1:
-                await self._settle(batch, "dead", error.reason)
+                await self._settle(batch, "dead", _with_doubt(batch[0], error.reason))
             else:
                 await self._undo_hold(batch)
                 await self._search(batch)
@@ -266,7 +263,7 @@ class Lane:
                     "pending",
                     delay=retry_delay(delivery.attempts, self._random),
                     attempts=delivery.attempts + 1,
-                    reason=error.reason,
+                    reason=_with_doubt(delivery, error.reason, ambiguous=ambiguous),
                 )
                 for delivery in batch
             ],
@@ -301,7 +298,7 @@ class Lane:
                     delivery,
                     state,
                     attempts=delivery.attempts,
-                    reason=reason,
+                    reason=delivery.reason if state == "pending" else reason,
                     receipt=receipt,
                     provisional=provisional,
                 )
@@ -323,6 +320,12 @@ class Lane:
             else:
                 return
         await self._outbox.settle(settlements)
+
+
+def _with_doubt(delivery: Delivery, reason: str, *, ambiguous: bool = False) -> str:
+    """Return a reason that still tells when this try, or one before it, may have succeeded."""
+    doubtful = ambiguous or MAY_BE_TAKEN in (delivery.reason or "")
+    return f"{MAY_BE_TAKEN}: {reason}" if doubtful else reason
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> None:

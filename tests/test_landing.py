@@ -679,6 +679,15 @@ async def test_a_long_body_is_refused(server: Server, *, chunked: bool) -> None:
         assert "8192 bytes" in (await answer.json())["error"]
 
 
+@pytest.mark.parametrize("long", [{"query": f"?fbclid={'x' * 9000}"}, {"x_long": "x" * 9000}])
+async def test_a_long_address_or_header_is_refused_by_the_server(
+    server: Server, long: dict[str, str]
+) -> None:
+    answer = await server.go(**long)
+    assert answer.status == 400
+    assert await server.session_id()
+
+
 async def test_a_body_of_the_full_length_is_read(server: Server) -> None:
     body = json.dumps({"url": ""}).replace('""', f'"https://a.example/?{"x" * 8162}"')
     assert len(body) == 8192

@@ -134,7 +134,7 @@ async def test_each_destination_is_told_by_what_became_of_its_delivery(store: Me
     await tracker.track("Premium", telegram_id=7, once="o1", to="waits")
     await tracker.refund("o1", telegram_id=7)
     assert await states(tracker) == {
-        "refuses": {"dead": 1},
+        "refuses": {"skipped": 1},
         "skips": {"skipped": 1},
         "took": {"delivered": 1, "pending": 1},
         "waits": {"skipped": 1},
@@ -164,6 +164,36 @@ async def test_an_order_that_may_have_been_taken_is_taken_back(store: MemoryStor
         refund = await tracker.refund("o1", telegram_id=7)
         assert refund is not None
         assert len(await tracker.deliveries(refund.event_id)) == 1
+
+
+async def test_an_order_whose_answer_was_lost_is_taken_back(store: MemoryStore) -> None:
+    """With ``retry``, the next try may find the payment counted already."""
+    retries = Failing("retries", Unreachable("connection lost", ambiguous=True))
+    async with Tracker([retries], store=store) as tracker:
+        payment = await tracker.track("Purchase", telegram_id=7, value=5, once="o1")
+        while not (await tracker.stats()).destinations["retries"].retried:
+            await asyncio.sleep(0.001)
+        retries.error = Unreachable("connection refused")
+        refund = await tracker.refund("o1", telegram_id=7)
+        assert payment is not None
+        assert refund is not None
+        (waiting,) = await tracker.deliveries(payment.event_id)
+        assert (waiting.state, waiting.reason) == (
+            "pending",
+            "may have been taken: connection lost",
+        )
+        assert len(await tracker.deliveries(refund.event_id)) == 1
+
+
+async def test_a_dead_letter_of_what_was_refunded_cannot_be_replayed(store: MemoryStore) -> None:
+    refuses = Failing("refuses", Rejected("no"))
+    async with Tracker([refuses], store=store) as tracker:
+        await tracker.track("Purchase", telegram_id=7, value=5, once="o1")
+        assert await tracker.flush()
+        assert len(await tracker.dead_letters()) == 1
+        await tracker.refund("o1", telegram_id=7)
+        assert await tracker.replay() == 0
+        assert await tracker.dead_letters() == []
 
 
 async def test_an_order_that_is_under_way_is_taken_back() -> None:

@@ -122,11 +122,11 @@ class OutboxMachine(RuleBasedStateMachine):
             for name in DESTINATIONS:
                 self.rows.pop((event_id, name), None)
 
-    def model_skip(self, event_ids):
+    def model_skip(self, event_ids, states):
         waiting = [
             row
             for (event_id, _), row in self.rows.items()
-            if event_id in event_ids and row.state == "pending" and not self.held(row)
+            if event_id in event_ids and row.state in states and not self.held(row)
         ]
         for row in waiting:
             row.state = "skipped"
@@ -200,7 +200,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(order=orders.filter(bool))
     def cancel(self, order):
         ids = [event_id for event_id, kept in self.kept.items() if kept.order == order]
-        self.model_skip(ids)
+        self.model_skip(ids, {"pending", "dead"})
         found = self.run(self.store.cancel(order, "refunded"))
         assert {(one.event.event_id, one.destination): one.state for one in found} == {
             key: row.state for key, row in self.rows.items() if key[0] in ids
@@ -209,7 +209,9 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(user=st.integers(1, 2))
     def cancel_user(self, user):
         ids = [one for one, kept in self.kept.items() if kept.event.telegram_id == user]
-        assert self.run(self.store.cancel_user(user, "opted out")) == self.model_skip(ids)
+        assert self.run(self.store.cancel_user(user, "opted out")) == self.model_skip(
+            ids, {"pending"}
+        )
 
     @rule(user=st.integers(1, 2))
     def forget(self, user):

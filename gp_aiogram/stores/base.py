@@ -29,6 +29,10 @@ STATES: tuple[State, ...] = get_args(State)
 MAX_DELAY = 2 * 60 * 60
 
 
+#: In the reason of a delivery that its destination may have got although no answer said so.
+MAY_BE_TAKEN = "may have been taken"
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One event on its way to one destination.
@@ -215,7 +219,9 @@ class Outbox(ABC):
 
     @abstractmethod
     async def cancel(self, order: str, reason: str) -> list[Delivery]:
-        """Skip the deliveries of an order's events that are pending and not claimed.
+        """Skip the deliveries of an order's events that surely nobody got.
+
+        Those are pending or dead, not claimed, and :data:`MAY_BE_TAKEN` is not in their reason.
 
         :return: every delivery of these events, as it is now.
         """

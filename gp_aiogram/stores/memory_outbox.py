@@ -12,7 +12,7 @@ from typing import Any
 
 from gp_aiogram.clock import Clock, from_ms, to_ms
 from gp_aiogram.event import Event
-from gp_aiogram.stores.base import MAX_DELAY, Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.base import MAX_DELAY, MAY_BE_TAKEN, Delivery, Outbox, Settlement, State
 from gp_aiogram.stores.keys import id_digest, key_digest
 from gp_aiogram.stores.leases import Leases
 
@@ -34,6 +34,10 @@ class _Row:
     @property
     def order(self) -> tuple[int, int]:
         return self.due_ms, self.seq
+
+    @property
+    def is_untold(self) -> bool:
+        return self.state in ("pending", "dead") and MAY_BE_TAKEN not in (self.reason or "")
 
     def delivery(self, token: str = "") -> Delivery:
         return Delivery(
@@ -119,14 +123,13 @@ class MemoryOutbox(Outbox):
     async def cancel(self, order: str, reason: str) -> list[Delivery]:
         """Skip the waiting deliveries of an order's events."""
         rows = [row for kept in self._events.values() if kept.order == order for row in kept.rows]
-        self._skip(rows, reason)
+        self._skip((row for row in rows if row.is_untold), reason)
         return [row.delivery() for row in rows]
 
     async def cancel_user(self, telegram_id: int, reason: str) -> int:
         """Skip the waiting deliveries of a user."""
-        return self._skip(
-            (row for kept in self._of_user(telegram_id) for row in kept.rows), reason
-        )
+        rows = (row for kept in self._of_user(telegram_id) for row in kept.rows)
+        return self._skip((row for row in rows if row.state == "pending"), reason)
 
     async def forget_events(self, telegram_id: int) -> int:
         """Erase a user's events with their deliveries."""
@@ -238,11 +241,12 @@ class MemoryOutbox(Outbox):
         return [self._events[event_id] for event_id in self._users.get(telegram_id, [])]
 
     def _skip(self, rows: Iterable[_Row], reason: str) -> int:
-        waiting = [row for row in rows if row.state == "pending" and not self._held(row)]
-        for row in waiting:
-            self._take_out(row)
+        free = [row for row in rows if not self._held(row)]
+        for row in free:
+            if row.state == "pending":
+                self._take_out(row)
             row.state, row.reason = "skipped", reason
-        return len(waiting)
+        return len(free)
 
     def _held(self, row: _Row) -> bool:
         return self._leases.holds((row.event.event_id, row.destination))

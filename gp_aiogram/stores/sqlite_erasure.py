@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gp_aiogram.clock import Clock, to_ms
-from gp_aiogram.stores.base import Delivery, Outbox
+from gp_aiogram.stores.base import MAY_BE_TAKEN, Delivery, Outbox
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.sqlite_file import SQLiteFile, fetched
@@ -23,7 +23,13 @@ class _Cancellation(NamedTuple):
     #: Of the events: a column and what it must be.
     column: str
     value: Any
+    #: Of the deliveries, in SQL.
+    which: str
     reason: str
+
+
+_WAITING = "state = 'pending'"
+_UNTOLD = f"state IN ('pending', 'dead') AND instr(ifnull(reason, ''), '{MAY_BE_TAKEN}') = 0"
 
 
 class _Pruning(NamedTuple):
@@ -41,14 +47,14 @@ class SQLiteErasure(Outbox):
     _recent: RecentEvents
 
     async def cancel(self, order: str, reason: str) -> list[Delivery]:
-        """Skip the waiting deliveries of an order's events."""
-        wish = _Cancellation("order_digest", order, reason)
+        """Skip the deliveries of an order that nobody got."""
+        wish = _Cancellation("order_digest", order, _UNTOLD, reason)
         _, rows = await self._file.submit(self._cancel, wish)
         return [delivery_of(row) for row in rows]
 
     async def cancel_user(self, telegram_id: int, reason: str) -> int:
         """Skip the waiting deliveries of a user."""
-        wish = _Cancellation("telegram_id", telegram_id, reason)
+        wish = _Cancellation("telegram_id", telegram_id, _WAITING, reason)
         skipped, _ = await self._file.submit(self._cancel, wish)
         return int(skipped)
 
@@ -82,17 +88,20 @@ class SQLiteErasure(Outbox):
         wish: _Cancellation,
     ) -> tuple[int, list[Any]]:
         value = Seen(connection).key(wish.value) if wish.column == "order_digest" else wish.value
-        query = f"{DELIVERY} WHERE {wish.column} = ? ORDER BY seq, destination"
-        waiting = [
+        query = f"{DELIVERY} WHERE {wish.column} = ? {{which}} ORDER BY seq, destination"
+        free = [
             (wish.reason, seq, destination)
-            for seq, destination, state, *_ in connection.execute(query, (value,))
-            if state == "pending" and not self._leases.holds((destination, seq))
+            for seq, destination, *_ in connection.execute(
+                query.format(which=f"AND {wish.which}"),
+                (value,),
+            )
+            if not self._leases.holds((destination, seq))
         ]
         connection.executemany(
             "UPDATE delivery SET state = 'skipped', reason = ? WHERE seq = ? AND destination = ?",
-            waiting,
+            free,
         )
-        return len(waiting), connection.execute(query, (value,)).fetchall()
+        return len(free), connection.execute(query.format(which=""), (value,)).fetchall()
 
     def _forget(
         self,

@@ -7,7 +7,7 @@ import asyncio
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from gp_aiogram.stores.base import Outbox, Settlement
+from gp_aiogram.stores.base import MAY_BE_TAKEN, Outbox, Settlement, State
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import (
     BOT,
@@ -84,6 +84,28 @@ class ErasureContract(Contract):
             "b": {"delivered": 1},
             "c": {"delivered": 1},
         }
+
+    async def test_what_may_have_been_taken_is_not_cancelled(self, store: Outbox) -> None:
+        outcomes: dict[str, tuple[State, str | None]] = {
+            "a": ("pending", "HTTP 503"),
+            "b": ("pending", f"{MAY_BE_TAKEN}: HTTP 500"),
+            "c": ("dead", "HTTP 400"),
+            "d": ("dead", f"over age, last: {MAY_BE_TAKEN}: HTTP 500"),
+            "e": ("skipped", "no click"),
+        }
+        await store.accept(sample("e1"), [*outcomes], order="o1")
+        for destination, (state, reason) in outcomes.items():
+            claimed = await claim_one(store, destination)
+            await store.settle([Settlement(claimed, state, delay=60, attempts=1, reason=reason)])
+        found = await store.cancel("o1", "refunded")
+        assert [(one.state, one.reason) for one in found] == [
+            ("skipped", "refunded"),
+            outcomes["b"],
+            ("skipped", "refunded"),
+            outcomes["d"],
+            outcomes["e"],
+        ]
+        assert await store.replay() == 1
 
     async def test_cancelling_takes_every_event_of_an_order(self, store: Outbox) -> None:
         await store.accept(sample("e1"), ["a"], order="o1")

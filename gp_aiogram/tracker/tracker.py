@@ -29,6 +29,7 @@ from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.tracker.deliveries import Deliveries
 from gp_aiogram.tracker.deposits import Deposits
 from gp_aiogram.tracker.privacy import Privacy
+from gp_aiogram.tracker.refunds import Refunds
 from gp_aiogram.tracker.users import Users
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ DEFAULT_RETENTION = Retention()
 _STORE_CLOSING = 5.0
 
 
-class Tracker(Deposits, Users, Privacy, Deliveries):
+class Tracker(Deposits, Refunds, Users, Privacy, Deliveries):
     """Records sessions and events, and has them delivered.
 
     :param destinations: where events go; each needs a name of its own.

@@ -154,6 +154,21 @@ async def test_arguments_are_constants_magic_filters_and_callables(
     assert event.value == expected
 
 
+async def test_the_manager_may_be_asked_for_whatever_the_callback_calls_it(
+    person: Person, opened: Any, recorded: Recorded
+) -> None:
+    async def on_click(call: CallbackQuery, widget: Button, mine: DialogManager) -> None:
+        mine.dialog_data["amount"] = 8
+
+    def amount(manager: DialogManager) -> int:
+        return manager.dialog_data["amount"]
+
+    await opened(button(tracked(on_click, "FTD", value=amount)))
+    await person.click("Pay")
+    (event,) = await recorded()
+    assert event.value == 8
+
+
 async def test_what_a_widget_passes_on_has_the_callbacks_own_names(
     person: Person,
     opened: Any,
