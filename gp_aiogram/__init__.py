@@ -28,8 +28,9 @@ from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention
 from gp_aiogram.rules import track
 from gp_aiogram.settings import Settings
-from gp_aiogram.stores.base import Delivery, Outbox, SessionStore, SplitStore, Store
+from gp_aiogram.stores.base import Outbox, SessionStore, SplitStore, Store
 from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.records import Delivery
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.user_tracker import UserTracker

@@ -11,8 +11,9 @@ from typing import Any
 from gp_aiogram.arrivals import Arrivals
 from gp_aiogram.attribution import Attribution, Session
 from gp_aiogram.event import Event, utc_from_timestamp
-from gp_aiogram.stores.base import Known, Profile, SplitStore, Store
+from gp_aiogram.stores.base import SplitStore, Store
 from gp_aiogram.stores.keys import opt_out_key
+from gp_aiogram.stores.records import Known, Profile
 from gp_aiogram.traits import merged, split_off
 
 logger = logging.getLogger("gp_aiogram")

@@ -14,8 +14,9 @@ from gp_aiogram.destinations.base import Destination, Receipt
 from gp_aiogram.errors import DeliveryError, Refused, Rejected, Skipped, Throttled, Unreachable
 from gp_aiogram.event import utc_from_timestamp
 from gp_aiogram.pacing import Pacer, PacerState, retry_delay
-from gp_aiogram.stores.base import MAY_BE_TAKEN, Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.base import Outbox
 from gp_aiogram.stores.keys import opt_out_key
+from gp_aiogram.stores.records import MAY_BE_TAKEN, Delivery, Settlement, State
 
 logger = logging.getLogger("gp_aiogram.courier")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gp_aiogram.pacing import PacerState
-from gp_aiogram.stores.base import State
+from gp_aiogram.stores.records import State
 
 
 @dataclass(frozen=True)

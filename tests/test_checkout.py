@@ -15,7 +15,7 @@ from aiogram.types import PreCheckoutQuery
 import updates
 from conftest import Feed, Recorder
 from gp_aiogram import Event, MemoryStore, Tracker, UserTracker, track
-from gp_aiogram.stores.base import Known
+from gp_aiogram.stores.records import Known
 
 Recorded = Callable[[], Awaitable[list[Event]]]
 

@@ -19,7 +19,7 @@ from gp_aiogram.pacing import (
     Pacer,
     retry_delay,
 )
-from gp_aiogram.stores.base import MAX_DELAY
+from gp_aiogram.stores.records import MAX_DELAY
 from gp_aiogram.testing import ManualClock
 
 #: The same examples each time, however slow the machine is.

@@ -14,8 +14,8 @@ import pytest
 
 from gp_aiogram import Tracker
 from gp_aiogram.errors import ConfigurationError, StoreError, StoreLocked, StoreMismatch
-from gp_aiogram.stores.base import Settlement
 from gp_aiogram.stores.recent import RecentEvents
+from gp_aiogram.stores.records import Settlement
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS, migrate
 from gp_aiogram.testing import ManualClock

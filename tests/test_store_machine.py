@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gp_aiogram.clock import from_ms
 from gp_aiogram.event import Event
-from gp_aiogram.stores.base import MAX_DELAY, STATES, Settlement
 from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.records import MAX_DELAY, STATES, Settlement
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.testing.samples import sample

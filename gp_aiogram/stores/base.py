@@ -9,69 +9,24 @@ three. ``gp_aiogram.testing.StoreContract`` tests an implementation.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 from gp_aiogram.attribution import Session, Source
 from gp_aiogram.click import Click
 from gp_aiogram.clock import Clock
 from gp_aiogram.event import Event, Traits
-
-State = Literal["pending", "delivered", "skipped", "dead"]
-
-STATES: tuple[State, ...] = get_args(State)
-
-#: No retry is ever scheduled further ahead, in seconds. A delivery that seems to be due later was
-#: scheduled before the wall clock went back, and is due at once.
-MAX_DELAY = 2 * 60 * 60
-
-
-#: In the reason of a delivery that its destination may have got although no answer said so.
-MAY_BE_TAKEN = "may have been taken"
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One event on its way to one destination.
-
-    :param attempts: how many failed tries counted so far.
-    :param since: when the trying began, in UTC: at acceptance, or at the last replay.
-    :param due: when it may be tried (again), in UTC; of interest while pending.
-    :param reason: why the last try failed, or why it is dead or skipped.
-    :param receipt: what the destination answered on success.
-    :param token: the claim that this object stands for; empty when it was only looked at.
-    """
-
-    event: Event
-    destination: str
-    state: State
-    attempts: int
-    since: datetime
-    due: datetime
-    reason: str | None = None
-    receipt: Mapping[str, Any] = field(default_factory=dict)
-    token: str = ""
-
-
-class Settlement(NamedTuple):
-    """What became of a claimed delivery.
-
-    :param state: ``pending`` puts it back for another try.
-    :param delay: seconds until that try; at most :data:`MAX_DELAY`.
-    :param attempts: how many failed tries count from now on.
-    :param provisional: keep the claim, another settlement follows; this one stands if none does.
-    """
-
-    delivery: Delivery
-    state: State
-    delay: float = 0.0
-    attempts: int = 0
-    reason: str | None = None
-    receipt: Mapping[str, Any] = MappingProxyType({})
-    provisional: bool = False
+from gp_aiogram.stores.records import (
+    Acceptance,
+    Decide,
+    Delivery,
+    Known,
+    Profile,
+    Settlement,
+    State,
+)
 
 
 class SessionStore(ABC):
@@ -113,17 +68,6 @@ class SessionStore(ABC):
     @abstractmethod
     async def prune_sessions(self, before: datetime, limit: int) -> int:
         """Erase touches that are older, at most so many, and return how many were."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What is known of a user and of the click that brought him.
-
-    :param click: None when nothing was registered for the session.
-    """
-
-    click: Click | None = None
-    traits: Traits = field(default_factory=dict)
 
 
 class ProfileStore(ABC):
@@ -305,32 +249,6 @@ class Outbox(ABC):
     @abstractmethod
     async def bot_of(self, telegram_id: int) -> int | None:
         """Return the bot of the user's newest event that names one."""
-
-
-class Known(NamedTuple):
-    """What a store knows of a user when he does something.
-
-    :param session: the touch that counts.
-    :param profile: his traits, and the click of that touch.
-    :param keys: those of the once-keys in question that are known.
-    """
-
-    session: Session | None
-    profile: Profile
-    keys: Collection[str]
-
-
-class Acceptance(NamedTuple):
-    """What an outbox is to keep; see :meth:`Outbox.accept`."""
-
-    event: Event
-    destinations: Collection[str]
-    once: Collection[str] = ()
-    order: str | None = None
-
-
-#: Makes of what is known of a user what is to be kept; None keeps nothing.
-Decide = Callable[[Known], Acceptance | None]
 
 
 class Store(SessionStore, ProfileStore, Outbox):

@@ -12,9 +12,10 @@ from typing import Any
 
 from gp_aiogram.clock import Clock, from_ms, to_ms
 from gp_aiogram.event import Event
-from gp_aiogram.stores.base import MAX_DELAY, MAY_BE_TAKEN, Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.base import Outbox
 from gp_aiogram.stores.keys import id_digest, key_digest
 from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.records import MAX_DELAY, MAY_BE_TAKEN, Delivery, Settlement, State
 
 
 @dataclass(eq=False)

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from gp_aiogram.click import Click
 from gp_aiogram.event import Traits
-from gp_aiogram.stores.base import Profile, ProfileStore
+from gp_aiogram.stores.base import ProfileStore
+from gp_aiogram.stores.records import Profile
 
 
 class MemoryProfiles(ProfileStore):

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gp_aiogram.clock import Clock, to_ms
-from gp_aiogram.stores.base import MAY_BE_TAKEN, Delivery, Outbox
+from gp_aiogram.stores.base import Outbox
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.recent import RecentEvents
+from gp_aiogram.stores.records import MAY_BE_TAKEN, Delivery
 from gp_aiogram.stores.sqlite_file import SQLiteFile, fetched
 from gp_aiogram.stores.sqlite_outbox import DELIVERY, delivery_of
 from gp_aiogram.stores.sqlite_seen import Seen

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from gp_aiogram.attribution import Session, Source
-from gp_aiogram.stores.base import Acceptance, Decide, Known, Store
+from gp_aiogram.stores.base import Store
 from gp_aiogram.stores.group_commit import BulkOperation
+from gp_aiogram.stores.records import Acceptance, Decide, Known
 from gp_aiogram.stores.sqlite_outbox import Kept, SQLiteOutbox
 from gp_aiogram.stores.sqlite_profiles import profiles_of
 from gp_aiogram.stores.sqlite_seen import known_of

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, cast
 
 from gp_aiogram.clock import from_ms
 from gp_aiogram.event import Event
-from gp_aiogram.stores.base import MAX_DELAY, Acceptance, Delivery, Outbox, Settlement, State
+from gp_aiogram.stores.base import Outbox
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.recent import RecentEvents
+from gp_aiogram.stores.records import MAX_DELAY, Acceptance, Delivery, Settlement, State
 from gp_aiogram.stores.sqlite_file import SQLiteFile, existing, fetched, insert, update
 from gp_aiogram.stores.sqlite_seen import Seen
 

@@ -11,7 +11,8 @@ from typing import cast
 from gp_aiogram.click import Click
 from gp_aiogram.clock import Clock, to_ms
 from gp_aiogram.event import Traits
-from gp_aiogram.stores.base import Profile, ProfileStore
+from gp_aiogram.stores.base import ProfileStore
+from gp_aiogram.stores.records import Profile
 from gp_aiogram.stores.sqlite_file import SQLiteFile, existing, fetched
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gp_aiogram.event import Event
-from gp_aiogram.stores.base import Outbox, Settlement
+from gp_aiogram.stores.base import Outbox
+from gp_aiogram.stores.records import Settlement
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import (
     BOT,

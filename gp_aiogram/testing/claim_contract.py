@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gp_aiogram.stores.base import MAX_DELAY, Delivery, Outbox, Settlement
+from gp_aiogram.stores.base import Outbox
+from gp_aiogram.stores.records import MAX_DELAY, Delivery, Settlement
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import LEASE, TOLERANCE, claim_one, fill, ids, sample
 

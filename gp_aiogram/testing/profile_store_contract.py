@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from gp_aiogram.click import Click
-from gp_aiogram.stores.base import Profile, ProfileStore
+from gp_aiogram.stores.base import ProfileStore
+from gp_aiogram.stores.records import Profile
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import CLICK, OTHER_USER, USER
 

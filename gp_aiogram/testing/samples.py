@@ -9,7 +9,8 @@ from typing import Any
 
 from gp_aiogram.click import Click
 from gp_aiogram.event import Event
-from gp_aiogram.stores.base import Delivery, Outbox
+from gp_aiogram.stores.base import Outbox
+from gp_aiogram.stores.records import Delivery
 
 USER, OTHER_USER = 2**52 - 1, 43
 BOT, OTHER_BOT = 7_000_000_001, 7_000_000_002

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from gp_aiogram.attribution import Session
-from gp_aiogram.stores.base import Acceptance, Known, Profile, Store
+from gp_aiogram.stores.base import Store
+from gp_aiogram.stores.records import Acceptance, Known, Profile
 from gp_aiogram.testing.accept_contract import AcceptContract
 from gp_aiogram.testing.claim_contract import ClaimContract
 from gp_aiogram.testing.erasure_contract import ErasureContract

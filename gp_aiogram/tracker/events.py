@@ -12,7 +12,8 @@ from gp_aiogram.errors import EventError, shown
 from gp_aiogram.event import FIRST_DEPOSIT, Event, checked_user_data, is_text, new_event
 from gp_aiogram.money import is_stars
 from gp_aiogram.review import reviewed
-from gp_aiogram.stores.base import Acceptance, Known, Store
+from gp_aiogram.stores.base import Store
+from gp_aiogram.stores.records import Acceptance, Known
 from gp_aiogram.tracker.base import TrackerBase
 
 logger = logging.getLogger("gp_aiogram")

@@ -10,7 +10,7 @@ from typing import Any
 
 from gp_aiogram.errors import EventError, shown
 from gp_aiogram.event import REFUND, Event
-from gp_aiogram.stores.base import Delivery
+from gp_aiogram.stores.records import Delivery
 from gp_aiogram.tracker.events import Events, order_of
 
 logger = logging.getLogger("gp_aiogram")
