@@ -19,11 +19,15 @@ from aiogram.types import (
 
 from gp_aiogram.attribution import Session, Source
 from gp_aiogram.bot.members import has_joined
-from gp_aiogram.bot.starts import start_of
+from gp_aiogram.bot.starts import is_command, start_of
 from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram.capture")
+
+
+#: By what a person comes in.
+_Entry = Message | ChatJoinRequest | ChatMemberUpdated
 
 
 class CaptureMiddleware(BaseMiddleware):
@@ -51,21 +55,20 @@ class CaptureMiddleware(BaseMiddleware):
                 gp = user_tracker(self.tracker, event, data)
                 if gp is not None:
                     data[GP_KEY] = gp
-                    gp.touch = await self._captured(event, data["bot"])
+                    if (entry := _entry(event)) is not None:
+                        gp.touch = await self._captured(entry, data["bot"])
         except Exception:
             self.tracker.counts["capture_errors"] += 1
             logger.exception("an update could not be captured; the bot goes on")
         return await handler(event, data)
 
-    async def _captured(self, update: Update, bot: Bot) -> Session | None:
-        if update.message is not None:
-            return await self._captured_start(update.message, bot)
-        if update.chat_join_request is not None:
-            request = update.chat_join_request
-            return await self._captured_invite(request, request.from_user, bot, "join_request")
-        if update.chat_member is not None and has_joined(update.chat_member):
-            change = update.chat_member
-            return await self._captured_invite(change, change.new_chat_member.user, bot, "invite")
+    async def _captured(self, entry: _Entry, bot: Bot) -> Session | None:
+        if isinstance(entry, Message):
+            return await self._captured_start(entry, bot)
+        if isinstance(entry, ChatJoinRequest):
+            return await self._captured_invite(entry, entry.from_user, bot, "join_request")
+        if has_joined(entry):
+            return await self._captured_invite(entry, entry.new_chat_member.user, bot, "invite")
         return None
 
     async def _captured_start(self, message: Message, bot: Bot) -> Session | None:
@@ -97,3 +100,11 @@ class CaptureMiddleware(BaseMiddleware):
             source=source,
             at=time_of(entry),
         )
+
+
+def _entry(update: Update) -> _Entry | None:
+    """Return that of an update by which somebody may have come in; None is the rule."""
+    message = update.message
+    if message is not None:
+        return message if is_command(message) else None
+    return update.chat_join_request or update.chat_member

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import FunctionType
+
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.fsm.scene import SceneHandlerWrapper
 
@@ -11,6 +13,8 @@ from gp_aiogram.rules import FLAG, Mark, applying, hidden_marks
 def marks_of(handler: HandlerObject) -> tuple[Mark, ...]:
     """Return the marks that apply when aiogram calls a handler."""
     callback = handler.callback
+    if isinstance(callback, FunctionType) and not callback.__dict__:
+        return ()  # nothing has decorated it, as is the rule, and this is asked for each update
     marks = applying(callback, handler.flags.get(FLAG, ()))
     if isinstance(callback, SceneHandlerWrapper):
         callback = callback.handler.callback

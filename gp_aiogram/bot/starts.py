@@ -26,11 +26,16 @@ class Start:
     payload: str | None
 
 
-def start_of(message: Message | None, bot: Bot) -> Start | None:
+def is_command(message: Message) -> bool:
+    """Tell at little cost whether a message may be one: most are not."""
+    return message.text is not None and _COMMAND in message.text
+
+
+def start_of(message: Message, bot: Bot) -> Start | None:
     """Return the command in a message; None when it is none, forwarded, or another bot's."""
-    if message is None or not message.text or _COMMAND not in message.text:
+    if not is_command(message):
         return None
-    start = _START.fullmatch(message.text)
+    start = _START.fullmatch(message.text or "")
     user = message.from_user
     if start is None or user is None or user.is_bot or message.forward_origin is not None:
         return None
