@@ -99,8 +99,7 @@ class Enrichment:
 
     async def remember(self, event: Event) -> None:
         """Keep the session that a caller has named, as a touch: later events know it, too."""
-        known = await self._readable_session(event.telegram_id, event.bot_id, event.event_time)
-        if event.session_id is None or (known and event.session_id == known.session_id):
+        if event.session_id is None:
             return
         touch = Session(
             bot_id=event.bot_id,
@@ -111,7 +110,14 @@ class Enrichment:
             payload=event.session_id,
         )
         try:
-            await self._sessions.add_session(touch)
+            last = await self._sessions.find_session(
+                event.telegram_id,
+                event.bot_id,
+                since=event.event_time - self._attribution.window,
+                until=event.event_time,
+            )
+            if last is None or last.session_id != touch.session_id:
+                await self._sessions.add_session(touch)
         except Exception:
             logger.exception("the session of user %d could not be kept", event.telegram_id)
             self._counts["session_errors"] += 1

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -10,6 +12,9 @@ from aiogram import Bot, Dispatcher
 
 from gp_aiogram import Event, MemoryStore, Tracker
 from gp_aiogram.destinations.base import Destination
+
+# At the end: the examples are found, and an installed gp_aiogram goes before the checkout's.
+sys.path.append(str(Path(__file__).parents[1]))
 
 #: The same examples in every run: a change is judged by what it does, not by what was drawn.
 hypothesis.settings.register_profile(

@@ -145,6 +145,18 @@ async def test_a_session_that_is_the_users_already_stays_as_old_as_it_is(make: M
     assert await credited(tracker, event_time=NOON + 5 * DAY) is None
 
 
+@pytest.mark.parametrize("policy", [{}, {"touch": "first"}], ids=str)
+async def test_a_session_that_is_named_again_and_again_is_one_touch(
+    make: Make, store: Store | SplitStore, policy: dict[str, Any]
+) -> None:
+    tracker = make(**policy)
+    await touched(tracker, ("gp_invite", "invite", 2))
+    for day in range(3):
+        at = NOON + day * DAY
+        await tracker.track("Lead", telegram_id=7, bot_id=42, session_id="gp_a", event_time=at)
+    assert await store.sessions.prune_sessions(NOON + 9 * DAY, 99) == 2
+
+
 @pytest.mark.parametrize("event", ["Purchase", "deposit", "refund"])
 async def test_what_is_reported_again_brings_no_old_session_back(make: Make, event: str) -> None:
     tracker = make()
