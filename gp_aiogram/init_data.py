@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qsl
@@ -36,7 +37,13 @@ class Opening:
     auth_date: datetime
 
 
-def verified(token: str, init_data: str, *, now: datetime, max_age: timedelta) -> Opening:
+def verified(
+    token: str,
+    init_data: str,
+    *,
+    now: datetime,
+    max_age: timedelta | float,
+) -> Opening:
     """Read init data that a bot's token proves to be Telegram's.
 
     Source: https://core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app
@@ -44,23 +51,31 @@ def verified(token: str, init_data: str, *, now: datetime, max_age: timedelta) -
     :param token: of the bot whose Mini App it is.
     :param init_data: ``Telegram.WebApp.initData`` as it is, a query string.
     :param now: what the age is counted to, with time zone.
-    :param max_age: older data is refused.
+    :param max_age: older data is refused; seconds, or a timedelta.
     :raises EventError: when the data is forged, another bot's, too old, from the future or
         malformed; the text holds neither token nor data.
     """
     bot_id = _bot_id(token)
-    age: object = max_age
-    if not isinstance(age, timedelta) or age <= timedelta(0):
-        msg = f"max_age must be a positive timedelta, not {shown(max_age)}"
-        raise EventError(msg)
+    oldest = _age(max_age)
     fields = _fields(init_data)
     _check_hash(token, fields)
     return Opening(
         bot_id=bot_id,
         telegram_id=_telegram_id(fields.get("user", "")),
         start_param=fields.get("start_param"),
-        auth_date=_fresh(fields.get("auth_date", ""), now, max_age),
+        auth_date=_fresh(fields.get("auth_date", ""), now, oldest),
     )
+
+
+def _age(max_age: object) -> timedelta:
+    age = max_age
+    if isinstance(max_age, (int, float)) and not isinstance(max_age, bool):
+        with suppress(ValueError, OverflowError):
+            age = timedelta(seconds=max_age)
+    if not isinstance(age, timedelta) or age <= timedelta(0):
+        msg = f"max_age must be a positive timedelta or number of seconds, not {shown(max_age)}"
+        raise EventError(msg)
+    return age
 
 
 def _bot_id(token: object) -> int:

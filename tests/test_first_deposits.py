@@ -76,7 +76,8 @@ async def test_events_do_not_wait_for_an_import(tmp_path: Path) -> None:
 async def test_an_import_with_a_wrong_id_imports_nothing(tracker: Tracker, wrong: Any) -> None:
     with pytest.raises(EventError, match="telegram_id"):
         await tracker.mark_deposited([7, wrong])
-    assert await tracker.mark_deposited([7]) == 1
+    assert await tracker.mark_deposited(7) == 1
+    assert await tracker.mark_deposited([7, 8]) == 1
 
 
 @pytest.mark.parametrize(

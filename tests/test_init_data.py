@@ -270,9 +270,21 @@ def test_data_without_a_time_is_refused(auth_date: str | None) -> None:
     assert "auth_date" in refused(signed(auth_date=auth_date))
 
 
-@pytest.mark.parametrize("max_age", [timedelta(0), -DAY, 86_400, None])
+@pytest.mark.parametrize("max_age", [DAY, 86_400, 86_400.0])
+def test_an_age_is_a_timedelta_or_a_number_of_seconds(max_age: Any) -> None:
+    late = OPENED + DAY
+    assert verified(TOKEN, signed(), now=late, max_age=max_age).telegram_id == 7
+    later = late + timedelta(seconds=1)
+    assert "older than 1 day" in refused(signed(), now=later, max_age=max_age)
+
+
+@pytest.mark.parametrize(
+    "max_age", [timedelta(0), -DAY, 0, -1.5, True, 1e300, float("nan"), "1 day", None]
+)
 def test_an_age_that_makes_no_sense_is_refused(max_age: Any) -> None:
-    assert "max_age must be a positive timedelta" in refused(signed(), max_age=max_age)
+    assert "max_age must be a positive timedelta or number of seconds" in refused(
+        signed(), max_age=max_age
+    )
 
 
 async def test_data_older_than_a_day_is_refused(tracker: Tracker, clock: ManualClock) -> None:

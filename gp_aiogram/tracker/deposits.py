@@ -85,18 +85,20 @@ class Deposits(Events):
 
     async def mark_deposited(
         self,
-        telegram_ids: Iterable[int],
+        telegram_ids: int | Iterable[int],
         *,
         bot_id: int | None = None,
     ) -> int:
         """Make known who has deposited before gp_aiogram was there: no FTD will come of them.
 
+        :param telegram_ids: of one user or of many.
         :param bot_id: None means with any bot.
         :return: how many were not known yet.
         :raises EventError: when one of them is no user; nothing was kept.
         :raises StoreError: when the store failed; mark them again.
         """
-        ids = sorted({checked_telegram_id(telegram_id) for telegram_id in telegram_ids})
+        given = [telegram_ids] if isinstance(telegram_ids, int) else telegram_ids
+        ids = sorted({checked_telegram_id(telegram_id) for telegram_id in given})
         keys = [user_key(bot_id, telegram_id, FIRST_DEPOSIT) for telegram_id in ids]
         # Piece by piece, so that events need not wait for all of them.
         pieces = [keys[start : start + _MARKED] for start in range(0, len(keys), _MARKED)]

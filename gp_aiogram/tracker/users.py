@@ -82,13 +82,14 @@ class Users(TrackerBase):
         token: str,
         init_data: str,
         *,
-        max_age: timedelta = timedelta(hours=24),
+        max_age: timedelta | float = timedelta(hours=24),
     ) -> Session | None:
         """Keep the touch of a user who opened a Mini App by a ``?startapp=…`` link.
 
         :param token: of the bot whose Mini App it is; Telegram signs with it.
         :param init_data: ``Telegram.WebApp.initData`` as it is.
-        :param max_age: older data is refused: whoever got hold of it could use it for ever.
+        :param max_age: older data is refused, since whoever got hold of it could use it for ever;
+            a timedelta, or seconds.
         :return: None when there was no ``startapp``, or it holds no session.
         :raises EventError: when the data is forged, another bot's, too old, from the future or
             malformed; the text holds neither token nor data.
