@@ -12,6 +12,7 @@ from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from gp_aiogram.destinations.http import HTTPDestination
 from gp_aiogram.destinations.schema import is_digest
 from gp_aiogram.errors import ConfigurationError, EventError, Rejected, shown
 from gp_aiogram.event import REFUND, Event
@@ -35,6 +36,24 @@ _LOCAL_NETWORKS = tuple(
         ),
     ),
 )
+
+
+class AdDestination(HTTPDestination):
+    """A destination with its own names for events, which takes some currencies only."""
+
+    _names: Mapping[str, str]
+    _exchange: Exchange
+
+    def wants(self, event: Event) -> bool:
+        """Leave out refunds, unless ``event_names`` has a name for them.
+
+        No platform has one of its own: what it has counted stays counted.
+        """
+        return super().wants(event) and (event.name != REFUND or REFUND in self._names)
+
+    def knows_currency(self, currency: str) -> bool:
+        """Tell whether the platform takes a currency, or a rate converts it."""
+        return self._exchange.knows(currency)
 
 
 def checked_code(where: str, code: object) -> str:
@@ -101,14 +120,6 @@ def checked_names(
 
 def _are_names(pair: tuple[object, object]) -> bool:
     return all(isinstance(name, str) and name.strip() for name in pair)
-
-
-def knows_refunds(event: Event, names: Mapping[str, str]) -> bool:
-    """Tell whether an event is no refund, or the owner has named an event for refunds.
-
-    Neither platform has one: what it has counted stays counted.
-    """
-    return event.name != REFUND or REFUND in names
 
 
 def external_ids(event: Event, platform: str) -> str | list[str]:

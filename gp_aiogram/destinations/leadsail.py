@@ -15,16 +15,16 @@ import httpx
 
 from gp_aiogram import catalogue
 from gp_aiogram.destinations.ads import (
+    AdDestination,
     checked_choice,
     checked_code,
     checked_names,
     checked_test_code,
-    knows_refunds,
     logger,
     money,
 )
 from gp_aiogram.destinations.base import Ambiguous, Receipt
-from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
+from gp_aiogram.destinations.http import checked_secret, json_object
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -63,7 +63,7 @@ _ERRORS: Mapping[str, type[DeliveryError]] = {
 _RECEIPT = ("leadId", "pixelId", "platform", "eventName")
 
 
-class LeadSail(HTTPDestination):
+class LeadSail(AdDestination):
     """Fires one pixel through LeadSail, one event per request.
 
     The lead of an event is what ``lead_id`` says, else what ``identify(lead_id=...)`` told, else
@@ -141,14 +141,6 @@ class LeadSail(HTTPDestination):
         return (
             f"LeadSail(pixel_id={self.pixel_id!r}, platform={self.platform!r}, name={self.name!r})"
         )
-
-    def wants(self, event: Event) -> bool:
-        """Leave out refunds, unless ``event_names`` has a name for them."""
-        return super().wants(event) and knows_refunds(event, self._names)
-
-    def knows_currency(self, currency: str) -> bool:
-        """Tell whether the platform takes a currency, or a rate converts it."""
-        return self._exchange.knows(currency)
 
     async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Send one event; the receipt holds what the answer says of lead, pixel and event name.

@@ -18,6 +18,7 @@ import httpx
 from gp_aiogram import catalogue
 from gp_aiogram.click import Click
 from gp_aiogram.destinations.ads import (
+    AdDestination,
     OnceLog,
     built,
     checked_choice,
@@ -26,13 +27,12 @@ from gp_aiogram.destinations.ads import (
     checked_test_code,
     digests,
     external_ids,
-    knows_refunds,
     money,
     visitor_ip,
     with_own_contents,
 )
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
+from gp_aiogram.destinations.http import checked_secret, json_object
 from gp_aiogram.destinations.meta_errors import meta_error
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import NUMBER, TEXT, WHOLE, Table, one_of, reader
@@ -105,7 +105,7 @@ _read_standard = reader(_STANDARD, "user_data")
 _OF_THE_EVENT = frozenset({"value", "currency"})
 
 
-class MetaCAPI(HTTPDestination):
+class MetaCAPI(AdDestination):
     """Sends events to one Meta pixel (dataset), up to 1000 per request.
 
     What identifies the user: the SHA-256 of the Telegram id, the traits of ``identify()``, and
@@ -199,14 +199,6 @@ class MetaCAPI(HTTPDestination):
 
     def __repr__(self) -> str:
         return f"MetaCAPI(pixel_id={self.pixel_id!r}, name={self.name!r})"
-
-    def wants(self, event: Event) -> bool:
-        """Leave out refunds, unless ``event_names`` has a name for them."""
-        return super().wants(event) and knows_refunds(event, self._names)
-
-    def knows_currency(self, currency: str) -> bool:
-        """Tell whether the platform takes a currency, or a rate converts it."""
-        return self._exchange.knows(currency)
 
     async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds Meta's ``fbtrace_id`` and ``messages``.

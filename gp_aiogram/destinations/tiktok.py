@@ -13,6 +13,7 @@ import httpx
 from gp_aiogram import catalogue
 from gp_aiogram.click import Click
 from gp_aiogram.destinations.ads import (
+    AdDestination,
     OnceLog,
     built,
     checked_choice,
@@ -21,13 +22,12 @@ from gp_aiogram.destinations.ads import (
     checked_test_code,
     digests,
     external_ids,
-    knows_refunds,
     money,
     visitor_ip,
     with_own_contents,
 )
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import HTTPDestination, checked_secret, json_object
+from gp_aiogram.destinations.http import checked_secret, json_object
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import is_digest, reader
 from gp_aiogram.destinations.tiktok_errors import TAKEN, answered_code, tiktok_error
@@ -51,7 +51,7 @@ _NAMES = {"web": catalogue.TIKTOK_WEB, "app": catalogue.TIKTOK_APP}
 _read_properties = reader(PROPERTIES, "user_data")
 
 
-class TikTokEvents(HTTPDestination):
+class TikTokEvents(AdDestination):
     """Sends events to one TikTok pixel, up to 1000 per request.
 
     What identifies the user: the SHA-256 of the Telegram id, the traits of ``identify()``, and
@@ -137,14 +137,6 @@ class TikTokEvents(HTTPDestination):
 
     def __repr__(self) -> str:
         return f"TikTokEvents(pixel_code={self.pixel_code!r}, name={self.name!r})"
-
-    def wants(self, event: Event) -> bool:
-        """Leave out refunds, unless ``event_names`` has a name for them."""
-        return super().wants(event) and knows_refunds(event, self._names)
-
-    def knows_currency(self, currency: str) -> bool:
-        """Tell whether the platform takes a currency, or a rate converts it."""
-        return self._exchange.knows(currency)
 
     async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds the ``request_id`` and the ``message``.
