@@ -171,7 +171,7 @@ def new_event(
     :param currency: ISO 4217 code; USD when a value comes without one, as GramPixel assumes.
     :raises EventError: the text names the rule that was broken.
     """
-    name = _text("name", name, MAX_NAME_LENGTH)
+    name = checked_text("name", name, MAX_NAME_LENGTH)
     if value is None and name in VALUED_NAMES:
         msg = f"{name} needs a value: ad platforms optimise for the amount (FTD, DEP, Purchase)"
         raise EventError(msg)
@@ -180,12 +180,14 @@ def new_event(
     code = None if currency is None else currency_code(currency)
     moment = checked_moment("event_time", event_time)
     return Event(
-        event_id=time_ordered_id(moment) if event_id is None else _text("event_id", event_id),
+        event_id=time_ordered_id(moment)
+        if event_id is None
+        else checked_text("event_id", event_id),
         name=name,
         event_time=moment,
         telegram_id=checked_telegram_id(telegram_id),
         bot_id=bot_id,
-        session_id=None if session_id is None else _text("session_id", session_id),
+        session_id=None if session_id is None else checked_text("session_id", session_id),
         value=None if value is None or code is None else amount(value, code),
         currency=code,
         user_data=checked_user_data(user_data),
@@ -233,7 +235,11 @@ def checked_moment(what: str, moment: object) -> datetime:
         raise EventError(msg) from None
 
 
-def _text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str:
+def checked_text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str:
+    """Return a text that is not blank and not too long.
+
+    :raises EventError: when it is none.
+    """
     if not is_text(value) or not value.strip() or len(value) > longest:
         msg = f"{what} must be a text of 1 to {longest} characters, not {shown(value)}"
         raise EventError(msg)

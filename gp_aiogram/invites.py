@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from gp_aiogram.attribution import Attribution
 from gp_aiogram.clock import Clock
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import MAX_ID_LENGTH, is_text
+from gp_aiogram.event import checked_text, is_text
 from gp_aiogram.stores.base import ProfileStore
 
 #: "Invite link name; 0-32 characters" (Bot API, ``createChatInviteLink``).
@@ -70,7 +70,7 @@ class Invites:
         :raises StoreError: when the store failed; the link exists, but stands for nothing.
         :raises Exception: what Telegram answers to the bot, as aiogram raises it.
         """
-        fits = len(_checked_session(session_id)) <= MAX_NAME
+        fits = len(checked_text("a session id", session_id)) <= MAX_NAME
         says_it = fits and self._attribution.session_id(session_id) == session_id
         made = await bot.create_chat_invite_link(
             chat_id,
@@ -92,7 +92,7 @@ class Invites:
         :raises EventError: when the link is cut, or one of them is no text.
         :raises StoreError: when the store failed.
         """
-        checked = _checked_session(session_id)
+        checked = checked_text("a session id", session_id)
         await self._profiles.add_invite(_plain(_checked_link(link)), checked)
 
     async def session_id(self, link: str, name: str | None) -> str | None:
@@ -103,16 +103,6 @@ class Invites:
         """
         bound = await self._profiles.invited(_plain(link))
         return bound or (None if name is None else self._attribution.session_id(name))
-
-
-def _checked_session(session_id: object) -> str:
-    if not is_text(session_id) or not session_id.strip() or len(session_id) > MAX_ID_LENGTH:
-        msg = (
-            f"a session id must be a text of 1 to {MAX_ID_LENGTH} characters, "
-            f"not {shown(session_id)}"
-        )
-        raise EventError(msg)
-    return session_id
 
 
 def _checked_link(link: object) -> str:
