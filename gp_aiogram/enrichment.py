@@ -39,7 +39,8 @@ class Enrichment:
         self.bots: dict[int, str | None] = {}
         #: Touches that are being kept: what comes in at the same time waits for them.
         self.arrivals = Arrivals()
-        self._whole = store if isinstance(store, Store) else None
+        #: The store, if all its parts are in one place.
+        self.whole = store if isinstance(store, Store) else None
         self._sessions = store.sessions
         self._profiles = store.profiles
         self._outbox = store.outbox
@@ -141,11 +142,11 @@ class Enrichment:
     ) -> Known:
         """Return what the store knows; no session where the caller has named one."""
         telegram_id = event.telegram_id
-        if self._whole is not None and session_id is None:
+        if self.whole is not None and session_id is None:
             # What fails is read once more part by part, so that the other parts are not lost.
             with suppress(Exception):
                 which = self.which(event, event_time)
-                return await self._whole.known(telegram_id, bot_id, **which)
+                return await self.whole.known(telegram_id, bot_id, **which)
         session = None
         if session_id is None:
             session = await self._readable_session(telegram_id, bot_id, event_time)

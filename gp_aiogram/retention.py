@@ -25,8 +25,8 @@ _FIRST_ROUND, _ROUNDS = 60.0, 3600.0
 class Retention:
     """How long what is stored is kept; once-keys are kept for ever, as digests that name nobody.
 
-    :param sessions: touches of users, clicks and invite links, by their own time; a tracker keeps
-        them for its attribution window at least.
+    :param sessions: touches of users, and clicks with their invite links, by their own time; a
+        tracker keeps them for its attribution window at least.
     :param events: events that every destination has settled, by the time of their acceptance.
     :param dead_letters: events of which a delivery was given up, likewise.
     :raises ConfigurationError: when one of them is no positive timedelta of at most 36500 days.

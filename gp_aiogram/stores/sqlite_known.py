@@ -38,13 +38,15 @@ class SQLiteKnown(SQLiteOutbox, Store):
         preferred: Collection[Source] = (),
     ) -> Known:
         """Return the touch that counts, the profile, and those of the keys that are known."""
-        which: dict[str, Any] = {
-            "first": first,
-            "since": since,
-            "until": until,
-            "preferred": preferred,
-        }
-        question = _question(telegram_id, bot_id, keys=keys, **which)
+        question = _question(
+            telegram_id,
+            bot_id,
+            keys=keys,
+            first=first,
+            since=since,
+            until=until,
+            preferred=preferred,
+        )
         return cast("Known", await self._file.submit(_known, question, reads=True))
 
     async def accept_knowing(
@@ -81,7 +83,7 @@ def _question(
     until: datetime | None = None,
     preferred: Collection[Source] = (),
 ) -> _Question:
-    find = finder("ASC" if first else "DESC", frozenset(preferred))
+    find = finder(frozenset(preferred), first=first)
     return _Question(find, lookup_for(telegram_id, bot_id, since, until), keys)
 
 

@@ -46,7 +46,7 @@ class SQLiteSessions(SessionStore):
     ) -> Session | None:
         """Return the last (or first) touch of a user."""
         lookup = lookup_for(telegram_id, bot_id, since, until)
-        operation = finder("ASC" if first else "DESC", frozenset(preferred))
+        operation = finder(frozenset(preferred), first=first)
         return cast("Session | None", await self._file.submit(operation, lookup, reads=True))
 
     async def forget_sessions(self, telegram_id: int) -> set[str]:
@@ -91,8 +91,9 @@ def lookup_for(
 
 
 @lru_cache
-def finder(direction: str, preferred: frozenset[Source]) -> BulkOperation:
+def finder(preferred: frozenset[Source], *, first: bool) -> BulkOperation:
     """Return one object for each way to search, so that its callers share a statement."""
+    direction = "ASC" if first else "DESC"
     sources = ", ".join(f"'{source}'" for source in sorted(SOURCES & preferred))
     return partial(
         _find_sessions, f"source IN ({sources}) DESC, at_ms {direction}, rowid {direction}"
@@ -153,8 +154,3 @@ def _prune_sessions(
 def _session(row: Sequence[Any]) -> Session:
     bot_id, telegram_id, session_id, source, at_ms, payload = row
     return Session(bot_id, telegram_id, session_id, source, from_ms(at_ms), payload)
-
-
-def _storable(text: str | None) -> str | None:
-    """Escape half an emoji, as a server may answer it: SQLite keeps no lone surrogate."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode()

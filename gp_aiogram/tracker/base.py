@@ -12,7 +12,7 @@ from gp_aiogram.invites import Invites
 from gp_aiogram.money import Stars
 from gp_aiogram.retention import Retention
 from gp_aiogram.review import BeforeSend
-from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore, Store
+from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore
 from gp_aiogram.stores.keys import opt_out_key
 
 
@@ -30,8 +30,6 @@ class TrackerBase:
     _outbox: Outbox
     _profiles: ProfileStore
     _sessions: SessionStore
-    #: The store, if all its parts are in one place.
-    _whole: Store | None
     #: Sessions of users who are being forgotten.
     _unerased: dict[int, set[str]]
 

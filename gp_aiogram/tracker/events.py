@@ -82,11 +82,12 @@ class Events(TrackerBase):
             self.counts["duplicates"] += 1
             return None
         paid_by = key if order is None else order_of(order)
-        if self._whole is not None and session_id is None and self._before_send is None:
+        store = self._enrichment.whole
+        if store is not None and session_id is None and self._before_send is None:
             # What fails is done again step by step: an event can do without some of the steps.
             with suppress(Exception):
                 return await self._keep_at_once(
-                    self._whole,
+                    store,
                     event,
                     bot_id=bot_id,
                     event_time=event_time,

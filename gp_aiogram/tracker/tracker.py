@@ -93,7 +93,6 @@ class Tracker(Deposits, Refunds, Users, Privacy, Deliveries):
         #: Whether something emits what ``@track`` marks; set by the middleware that does.
         self.emits = False
         self._enrichment = Enrichment(whole, attribution, self.counts)
-        self._whole = whole if isinstance(whole, Store) else None
         self._sessions = whole.sessions
         self._profiles = whole.profiles
         self._outbox = whole.outbox

@@ -39,10 +39,10 @@ class Users(TrackerBase):
         :raises EventError: when the user or the source makes no sense.
         :raises StoreError: when the store failed.
         """
-        session_id = self.attribution.session_id(payload)
         if source not in SOURCES:
             msg = f"source must be one of {', '.join(sorted(SOURCES))}, not {shown(source)}"
             raise EventError(msg)
+        session_id = self.attribution.session_id(payload)
         if session_id is None:
             return None
         with self._enrichment.arrivals.arriving(checked_telegram_id(telegram_id)):
