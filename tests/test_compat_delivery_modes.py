@@ -45,7 +45,7 @@ class Dead(Destination):
         raise Unreachable(msg)
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):  # noqa: N818 - reads as what happened
     pass
 
 

@@ -25,7 +25,7 @@ Recorded = Callable[[], Awaitable[list[Event]]]
 Begin = Callable[..., None]
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):  # noqa: N818 - reads as what happened
     pass
 
 

@@ -110,7 +110,7 @@ async def test_two_wrappers_of_one_function_do_not_share_marks(
     assert await names(recorded) == ["A", "B"]
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):  # noqa: N818 - reads as what happened
     pass
 
 

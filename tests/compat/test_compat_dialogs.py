@@ -42,7 +42,7 @@ class Sub(StatesGroup):
     main = State()
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):  # noqa: N818 - reads as what happened
     pass
 
 
@@ -370,7 +370,7 @@ async def test_updates_that_dialog_itself_makes_are_told_apart(
     )
 
 
-class Callable_:  # noqa: N801
+class Calling:
     async def __call__(self, call: Any, widget: Any, manager: DialogManager) -> None: ...
 
     async def method(self, call: Any, widget: Any, manager: DialogManager) -> None: ...
@@ -388,8 +388,8 @@ def plain(call: Any, widget: Any, manager: DialogManager) -> None: ...
         plain,
         lambda call, widget, manager: manager.switch_to(Menu.main),
         lambda *arguments: None,
-        Callable_(),
-        Callable_().method,
+        Calling(),
+        Calling().method,
         functools.partial(takes_more, 1),
     ],
     ids=["plain", "lambda", "any arguments", "object", "method", "partial"],
