@@ -18,7 +18,7 @@ import aiosqlite
 
 from benchmarks.table import Row, quantile, show
 from gp_aiogram import Event, SQLiteStore
-from gp_aiogram.event import new_event
+from gp_aiogram.model.event import new_event
 
 AIM_AT_64 = 30.0
 

@@ -15,8 +15,8 @@ import httpx
 
 from benchmarks.table import Row, show
 from gp_aiogram import Click, MetaCAPI
-from gp_aiogram.event import Event, new_event
 from gp_aiogram.identity import hashed
+from gp_aiogram.model.event import Event, new_event
 
 AIM = 0.6
 

@@ -17,7 +17,7 @@ from aiogram.types import Message, Update
 from benchmarks import updates
 from benchmarks.table import Row, show
 from gp_aiogram import GramPixel, MemoryStore, SQLiteStore, Tracker, track
-from gp_aiogram.stores.base import Store
+from gp_aiogram.stores.contract import Store
 
 _WORKSPACE = "0f8fad5b-d9cb-469f-a165-70867728950e"
 

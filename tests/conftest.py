@@ -10,8 +10,8 @@ import hypothesis
 import pytest
 from aiogram import Bot, Dispatcher
 
+from fixtures.recorder import Feed, Recorder
 from gp_aiogram import Event, MemoryStore, Tracker
-from gp_aiogram.destinations.base import Destination
 
 # At the end: the examples are found, and an installed gp_aiogram goes before the checkout's.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -28,24 +28,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("gp_aiogram")
 
-Feed = Callable[..., Awaitable[Any]]
-
 
 def pytest_collection_finish() -> None:
     """Keep thousands of collected tests out of later collections: each would stall event loops."""
     gc.collect()
     gc.freeze()
-
-
-class Recorder(Destination):
-    """Takes everything and remembers it."""
-
-    def __init__(self, name: str = "recorder") -> None:
-        self.name = name
-        self.events: list[Event] = []
-
-    async def send(self, events: list[Event]) -> None:
-        self.events += events
 
 
 @pytest.fixture

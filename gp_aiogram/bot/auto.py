@@ -16,9 +16,9 @@ from gp_aiogram.bot.payments import completed, is_refund, payment_of
 from gp_aiogram.bot.starts import start_of
 from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
 from gp_aiogram.errors import GPError
-from gp_aiogram.event import REFUND
+from gp_aiogram.model.event import REFUND
 from gp_aiogram.tracker import Tracker
-from gp_aiogram.user_tracker import UserTracker
+from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.auto")
 

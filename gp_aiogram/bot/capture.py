@@ -17,10 +17,10 @@ from aiogram.types import (
     User,
 )
 
-from gp_aiogram.attribution import Session, Source
 from gp_aiogram.bot.members import has_joined
 from gp_aiogram.bot.starts import is_command, start_of
 from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
+from gp_aiogram.model.session import Session, Source
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram.capture")

@@ -11,11 +11,11 @@ from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.router import INTERNAL_UPDATE_TYPES
 
 from gp_aiogram.bot.handlers import marks_of
+from gp_aiogram.decorators import DEPOSIT, Mark, marks_on
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError, EventError
-from gp_aiogram.event import FIRST_DEPOSIT, LATER_DEPOSIT, new_event
-from gp_aiogram.money import currency_code, is_stars
-from gp_aiogram.rules import DEPOSIT, Mark, marks_on
+from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, new_event
+from gp_aiogram.model.money import currency_code, is_stars
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")

@@ -20,8 +20,7 @@ from typing_extensions import Unpack
 
 from gp_aiogram.bot.recorder import Recorder
 from gp_aiogram.bot.updates import GP_KEY, complete
-from gp_aiogram.errors import shown
-from gp_aiogram.rules import (
+from gp_aiogram.decorators import (
     DEPOSIT,
     Arguments,
     DepositArguments,
@@ -30,7 +29,8 @@ from gp_aiogram.rules import (
     new_mark,
     signature_of,
 )
-from gp_aiogram.user_tracker import UserTracker
+from gp_aiogram.errors import shown
+from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
 

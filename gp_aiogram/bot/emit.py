@@ -16,9 +16,9 @@ from gp_aiogram.bot.handlers import marks_of
 from gp_aiogram.bot.recorder import Recorder
 from gp_aiogram.bot.runs import Run
 from gp_aiogram.bot.updates import GP_KEY, complete, user_tracker
-from gp_aiogram.rules import Mark
+from gp_aiogram.decorators import Mark
 from gp_aiogram.tracker import Tracker
-from gp_aiogram.user_tracker import UserTracker
+from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
 

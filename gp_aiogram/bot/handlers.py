@@ -7,7 +7,7 @@ from types import FunctionType
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.fsm.scene import SceneHandlerWrapper
 
-from gp_aiogram.rules import FLAG, Mark, applying, hidden_marks
+from gp_aiogram.decorators import FLAG, Mark, applying, hidden_marks
 
 
 def marks_of(handler: HandlerObject) -> tuple[Mark, ...]:

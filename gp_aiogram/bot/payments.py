@@ -10,8 +10,8 @@ from typing import Any
 from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, SuccessfulPayment
 
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import checked_user_data
-from gp_aiogram.money import from_minor_units
+from gp_aiogram.model.event import checked_user_data
+from gp_aiogram.model.money import from_minor_units
 
 #: What ``user_data`` keeps of a payment, where it is said (Bot API, ``SuccessfulPayment``).
 _KEPT = (

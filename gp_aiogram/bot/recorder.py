@@ -7,11 +7,11 @@ from typing import Any
 
 from gp_aiogram.bot.payments import completed, is_refund, payment_of
 from gp_aiogram.bot.updates import GP_KEY
+from gp_aiogram.decorators import DEPOSIT, Mark, resolve
 from gp_aiogram.errors import EventError, GPError
-from gp_aiogram.event import FIRST_DEPOSIT, REFUND
-from gp_aiogram.rules import DEPOSIT, Mark, resolve
+from gp_aiogram.model.event import FIRST_DEPOSIT, REFUND
 from gp_aiogram.tracker import Tracker
-from gp_aiogram.user_tracker import UserTracker
+from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
 

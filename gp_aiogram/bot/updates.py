@@ -9,7 +9,7 @@ from aiogram import Bot
 from aiogram.types import Update, User
 
 from gp_aiogram.tracker import Tracker
-from gp_aiogram.user_tracker import UserTracker
+from gp_aiogram.tracker.user_tracker import UserTracker
 
 #: The name under which handlers ask for the user's tracker.
 GP_KEY = "gp"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
-from gp_aiogram.event import Event
+from gp_aiogram.model.event import Event
 
 #: What a destination answered for one event; kept with the delivery.
 Receipt = Mapping[str, Any]

@@ -15,7 +15,7 @@ import httpx
 from gp_aiogram.destinations.base import Ambiguous, Receipt
 from gp_aiogram.destinations.http import HTTPDestination, checked_secret
 from gp_aiogram.errors import ConfigurationError, Rejected, Unreachable, shown
-from gp_aiogram.event import Event
+from gp_aiogram.model.event import Event
 
 #: What the answer tells of an event.
 _RECEIPT = ("event_id", "session_id", "status")

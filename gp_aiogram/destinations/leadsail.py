@@ -13,8 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from gp_aiogram import catalogue
-from gp_aiogram.destinations.ads import (
+from gp_aiogram.destinations.ad_platform import (
     AdDestination,
     checked_choice,
     checked_code,
@@ -33,8 +32,9 @@ from gp_aiogram.errors import (
     Skipped,
     Unreachable,
 )
-from gp_aiogram.event import Event
-from gp_aiogram.money import TIKTOK_CURRENCIES, Exchange, Rates
+from gp_aiogram.model import catalogue
+from gp_aiogram.model.event import Event
+from gp_aiogram.model.money import TIKTOK_CURRENCIES, Exchange, Rates
 
 #: A lead's id, or what finds it for an event; None when the user is no lead.
 LeadId = str | Callable[[Event], str | Awaitable[str | None] | None]
@@ -81,7 +81,7 @@ class LeadSail(AdDestination):
     :param lead_id: a function of the event, which may be async and return None; or one lead for
         all events, in tests.
     :param event_names: what to call our events there, over those of
-        :mod:`gp_aiogram.catalogue`.
+        :mod:`gp_aiogram.model.catalogue`.
     :param rates: what one unit of a currency that the platform does not take is worth in one that
         it takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``.
     :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 from gp_aiogram.identity import FIELDS
-from gp_aiogram.personal import looks_personal
+from gp_aiogram.model.pii import looks_personal
 
 #: Words that name personal data wherever they stand in a key, as in ``customer_email``.
 _WORDS = """

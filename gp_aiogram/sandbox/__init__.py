@@ -1,18 +1,18 @@
 """Stand-ins for Telegram and the ad platforms on 127.0.0.1, for tests, demos and development."""
 
-from gp_aiogram.sandbox.chats import SandboxChat
 from gp_aiogram.sandbox.faults import Fault
-from gp_aiogram.sandbox.grampixel import GramPixelEvent, GramPixelSandbox
-from gp_aiogram.sandbox.leadsail import LeadSailEvent, LeadSailSandbox
-from gp_aiogram.sandbox.messages import SandboxAnswer, SandboxButton, SandboxMessage
-from gp_aiogram.sandbox.meta import MetaEvent, MetaSandbox
-from gp_aiogram.sandbox.payments import SandboxPayment
+from gp_aiogram.sandbox.platforms.grampixel import GramPixelEvent, GramPixelSandbox
+from gp_aiogram.sandbox.platforms.leadsail import LeadSailEvent, LeadSailSandbox
+from gp_aiogram.sandbox.platforms.meta import MetaEvent, MetaSandbox
+from gp_aiogram.sandbox.platforms.tiktok import TikTokEvent, TikTokSandbox
 from gp_aiogram.sandbox.server import DestinationSandbox, SandboxRequest
-from gp_aiogram.sandbox.shared import ApiCall
-from gp_aiogram.sandbox.telegram import TelegramSandbox
-from gp_aiogram.sandbox.tiktok import TikTokEvent, TikTokSandbox
-from gp_aiogram.sandbox.updates import RefusedError
-from gp_aiogram.sandbox.users import SandboxUser
+from gp_aiogram.sandbox.telegram.chats import SandboxChat
+from gp_aiogram.sandbox.telegram.messages import SandboxAnswer, SandboxButton, SandboxMessage
+from gp_aiogram.sandbox.telegram.payments import SandboxPayment
+from gp_aiogram.sandbox.telegram.server import TelegramSandbox
+from gp_aiogram.sandbox.telegram.shared import ApiCall
+from gp_aiogram.sandbox.telegram.updates import RefusedError
+from gp_aiogram.sandbox.telegram.users import SandboxUser
 
 __all__ = [
     "ApiCall",

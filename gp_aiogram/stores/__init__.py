@@ -6,9 +6,9 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from gp_aiogram.errors import ConfigurationError
-from gp_aiogram.stores.base import Store
-from gp_aiogram.stores.memory import MemoryStore
-from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.stores.contract import Store
+from gp_aiogram.stores.memory.store import MemoryStore
+from gp_aiogram.stores.sqlite.store import SQLiteStore
 
 __all__ = ["from_url"]
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
-from gp_aiogram.clock import Clock
+from gp_aiogram.model.clock import Clock
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
-from gp_aiogram.attribution import Session
-from gp_aiogram.click import Click
-from gp_aiogram.event import Event, Traits
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.event import Event, Traits
+from gp_aiogram.model.session import Session
 
 State = Literal["pending", "delivered", "skipped", "dead"]
 
@@ -90,7 +90,7 @@ class Known(NamedTuple):
 
 
 class Acceptance(NamedTuple):
-    """What an outbox is to keep; see :meth:`~gp_aiogram.stores.base.Outbox.accept`."""
+    """What an outbox is to keep; see :meth:`~gp_aiogram.stores.contract.Outbox.accept`."""
 
     event: Event
     destinations: Collection[str]

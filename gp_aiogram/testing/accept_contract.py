@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gp_aiogram.event import Event
-from gp_aiogram.stores.base import Outbox
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import Settlement
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import (
@@ -31,7 +31,7 @@ YEAR = 365 * 24 * 60 * 60.0
 
 
 class AcceptContract(Contract):
-    """:meth:`~gp_aiogram.stores.base.Outbox.accept`, and what is known of events afterwards."""
+    """``Outbox.accept``, and what is known of events afterwards."""
 
     async def test_an_accepted_event_waits_for_each_destination(self, store: Outbox) -> None:
         assert await store.accept(sample(), ["b", "a", "c"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gp_aiogram.stores.base import Outbox
+from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import MAX_DELAY, Delivery, Settlement
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import LEASE, TOLERANCE, claim_one, fill, ids, sample
@@ -19,7 +19,7 @@ HOUR = 60 * 60.0
 
 
 class ClaimContract(Contract):
-    """``claim``, ``release`` and ``next_due`` of :class:`~gp_aiogram.stores.base.Outbox`."""
+    """``claim``, ``release`` and ``next_due`` of :class:`~gp_aiogram.stores.contract.Outbox`."""
 
     async def test_nothing_is_due_in_an_empty_outbox(self, store: Outbox) -> None:
         assert await store.claim("a", 9, lease=LEASE) == []

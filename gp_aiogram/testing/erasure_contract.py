@@ -7,7 +7,7 @@ import asyncio
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from gp_aiogram.stores.base import Outbox
+from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import MAY_BE_TAKEN, Settlement, State
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import (

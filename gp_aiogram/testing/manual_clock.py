@@ -7,7 +7,7 @@ START = 1_767_225_600.0
 
 
 class ManualClock:
-    """Both clocks of :class:`gp_aiogram.clock.Clock`, turned by hand.
+    """Both clocks of :class:`gp_aiogram.model.clock.Clock`, turned by hand.
 
     :param start: what the wall clock shows at first, seconds since the Unix epoch.
     """

@@ -7,8 +7,8 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from gp_aiogram.click import Click
-from gp_aiogram.stores.base import ProfileStore
+from gp_aiogram.model.click import Click
+from gp_aiogram.stores.contract import ProfileStore
 from gp_aiogram.stores.records import Profile
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import CLICK, OTHER_USER, USER
@@ -17,7 +17,7 @@ SMALL = Click(at=CLICK.at)
 
 
 class ProfileStoreContract(Contract):
-    """The docstrings of :class:`~gp_aiogram.stores.base.ProfileStore`, as tests."""
+    """The docstrings of :class:`~gp_aiogram.stores.contract.ProfileStore`, as tests."""
 
     async def test_nothing_is_known_of_a_stranger(self, store: ProfileStore) -> None:
         assert await store.profile(USER, None) == Profile()

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-from gp_aiogram.click import Click
-from gp_aiogram.event import Event
-from gp_aiogram.stores.base import Outbox
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import Delivery
 
 USER, OTHER_USER = 2**52 - 1, 43

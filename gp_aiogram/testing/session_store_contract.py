@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gp_aiogram.attribution import SOURCES, Session, Source
-from gp_aiogram.stores.base import SessionStore
+from gp_aiogram.model.session import SOURCES, Session, Source
+from gp_aiogram.stores.contract import SessionStore
 from gp_aiogram.testing.contract_base import Contract
 
 USER, OTHER_USER = 2**52 - 1, 43
@@ -33,7 +33,7 @@ def touch(
 
 
 class SessionStoreContract(Contract):
-    """The docstrings of :class:`~gp_aiogram.stores.base.SessionStore`, as tests."""
+    """The docstrings of :class:`~gp_aiogram.stores.contract.SessionStore`, as tests."""
 
     async def test_a_user_without_touches_has_no_session(self, store: SessionStore) -> None:
         await store.add_session(touch("gp_other", user=OTHER_USER))

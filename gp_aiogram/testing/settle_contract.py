@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gp_aiogram.stores.base import Outbox
+from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import MAX_DELAY, Settlement, State
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import LEASE, TOLERANCE, claim_one, fill, ids

@@ -1,4 +1,4 @@
-"""The contracts of :mod:`gp_aiogram.stores.base`, to be subclassed in a test module."""
+"""The contracts of :mod:`gp_aiogram.stores.contract`, to be subclassed in a test module."""
 # ruff: noqa: S101 - it is a test suite
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from gp_aiogram.attribution import Session
-from gp_aiogram.stores.base import Store
+from gp_aiogram.model.session import Session
+from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.records import Acceptance, Known, Profile
 from gp_aiogram.testing.accept_contract import AcceptContract
 from gp_aiogram.testing.claim_contract import ClaimContract

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gp_aiogram.attribution import Attribution
-from gp_aiogram.courier import Courier
+from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.destinations.base import Destination
-from gp_aiogram.enrichment import Enrichment
-from gp_aiogram.invites import Invites
-from gp_aiogram.money import Stars
-from gp_aiogram.retention import Retention
-from gp_aiogram.review import BeforeSend
-from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore
+from gp_aiogram.model.money import Stars
+from gp_aiogram.model.retention import Retention
+from gp_aiogram.model.session import Attribution
+from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore
 from gp_aiogram.stores.keys import opt_out_key
+from gp_aiogram.tracker.before_send import BeforeSend
+from gp_aiogram.tracker.enrichment import Enrichment
+from gp_aiogram.tracker.invites import Invites
 
 
 class TrackerBase:

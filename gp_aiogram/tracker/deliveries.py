@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gp_aiogram.stats import DestinationStats, Stats
+from gp_aiogram.delivery.stats import DestinationStats, Stats
 from gp_aiogram.stores.records import Delivery
 from gp_aiogram.tracker.base import TrackerBase
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import FIRST_DEPOSIT, LATER_DEPOSIT, Event, checked_telegram_id
-from gp_aiogram.tracker.events import Events, order_of, user_key
+from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, Event, checked_telegram_id
+from gp_aiogram.tracker.recording import Events, order_of, user_key
 
 #: Users marked in one transaction.
 _MARKED = 2000

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gp_aiogram.event import checked_telegram_id
-from gp_aiogram.lane import OPTED_OUT
+from gp_aiogram.delivery.lane import OPTED_OUT
+from gp_aiogram.model.event import checked_telegram_id
 from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.tracker.base import TrackerBase
+from gp_aiogram.tracker.pruning import prune
 
 
 class Privacy(TrackerBase):
@@ -54,4 +55,4 @@ class Privacy(TrackerBase):
         :raises StoreError: when the store failed.
         """
         now = self._enrichment.now()
-        return await self.retention.prune(self._sessions, self._profiles, self._outbox, now)
+        return await prune(self.retention, self._sessions, self._profiles, self._outbox, now)

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import REFUND, Event
+from gp_aiogram.model.event import REFUND, Event
 from gp_aiogram.stores.records import Delivery
-from gp_aiogram.tracker.events import Events, order_of
+from gp_aiogram.tracker.recording import Events, order_of
 
 logger = logging.getLogger("gp_aiogram")
 

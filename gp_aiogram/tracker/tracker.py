@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from gp_aiogram import rules
-from gp_aiogram.attribution import Attribution
-from gp_aiogram.courier import Courier
+from gp_aiogram.decorators import marked_handlers
+from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.destinations.base import Destination
-from gp_aiogram.enrichment import Enrichment
 from gp_aiogram.errors import ConfigurationError, shown
-from gp_aiogram.event import checked_auto
-from gp_aiogram.invites import Invites
-from gp_aiogram.money import Stars
-from gp_aiogram.retention import Retention, keep_pruning
-from gp_aiogram.review import BeforeSend
-from gp_aiogram.settings import Settings
-from gp_aiogram.stores.base import Outbox, ProfileStore, SessionStore, SplitStore, Store
-from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.model.event import checked_auto
+from gp_aiogram.model.money import Stars
+from gp_aiogram.model.retention import Retention
+from gp_aiogram.model.session import Attribution
+from gp_aiogram.settings.settings import Settings
+from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore, SplitStore, Store
+from gp_aiogram.stores.sqlite.store import SQLiteStore
+from gp_aiogram.tracker.before_send import BeforeSend
 from gp_aiogram.tracker.deliveries import Deliveries
 from gp_aiogram.tracker.deposits import Deposits
+from gp_aiogram.tracker.enrichment import Enrichment
+from gp_aiogram.tracker.invites import Invites
 from gp_aiogram.tracker.privacy import Privacy
+from gp_aiogram.tracker.pruning import keep_pruning
 from gp_aiogram.tracker.refunds import Refunds
 from gp_aiogram.tracker.users import Users
 
@@ -51,12 +52,12 @@ class Tracker(Deposits, Refunds, Users, Privacy, Deliveries):
 
     :param destinations: where events go; each needs a name of its own.
     :param store: keeps sessions and events; ``SQLiteStore("gp.sqlite3")`` unless given. A
-        :class:`~gp_aiogram.stores.base.SessionStore` alone replaces that part only.
+        :class:`~gp_aiogram.stores.contract.SessionStore` alone replaces that part only.
     :param attribution: how payloads are read, and which touch counts.
     :param before_send: gets each event before it is stored; returns it, another one made by
         ``dataclasses.replace``, or None to drop it. It may be async.
     :param stars: what Telegram Stars are worth; None refuses events in stars.
-    :param auto: events to record without handlers, of :data:`gp_aiogram.event.AUTO_NAMES`.
+    :param auto: events to record without handlers, of :data:`gp_aiogram.model.event.AUTO_NAMES`.
     :param retention: how long what is stored is kept.
     :raises ConfigurationError: when two destinations share a name, or ``auto`` names no event.
     """
@@ -146,7 +147,7 @@ class Tracker(Deposits, Refunds, Users, Privacy, Deliveries):
         self._courier.start()
         if self._pruning is None:
             self._pruning = asyncio.create_task(keep_pruning(self.prune), name="gp_aiogram prunes")
-        if not self.emits and (marked := rules.marked_handlers()):
+        if not self.emits and (marked := marked_handlers()):
             logger.warning(
                 "nothing emits what @track marks on %s: call tracker.setup(dp)",
                 ", ".join(marked),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from gp_aiogram.attribution import SOURCES, Session, Source
-from gp_aiogram.click import Click
 from gp_aiogram.errors import EventError, shown
-from gp_aiogram.event import checked_moment, checked_telegram_id
-from gp_aiogram.init_data import verified
+from gp_aiogram.identity.init_data import verified
+from gp_aiogram.identity.traits import from_contact, from_user, prepared
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.event import checked_moment, checked_telegram_id
+from gp_aiogram.model.session import SOURCES, Session, Source
 from gp_aiogram.tracker.base import TrackerBase
-from gp_aiogram.traits import from_contact, from_user, prepared
 
 #: Random bytes in a session id. As digits they pass the grammars that bots have, and with their
 #: prefix they fit into the 32 characters of an invite link's name.

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gp_aiogram.click import Click
-from gp_aiogram.clock import Clock, SystemClock
 from gp_aiogram.errors import shown
-from gp_aiogram.event import utc_from_timestamp
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.clock import Clock, SystemClock
+from gp_aiogram.model.event import utc_from_timestamp
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.web import fields
 from gp_aiogram.web.body import BadBody, read_report

@@ -25,8 +25,8 @@ from aiogram_dialog.widgets.input import MessageInput, TextInput
 from aiogram_dialog.widgets.kbd import Button, Cancel, Checkbox, ListGroup, Select, Start
 from aiogram_dialog.widgets.text import Const, Format
 
-import updates
-from conftest import Feed
+from fixtures import updates
+from fixtures.recorder import Feed
 from gp_aiogram import Event, Tracker, UserTracker, track
 from gp_aiogram.bot import tracked
 

@@ -20,7 +20,7 @@ from dishka import AsyncContainer, Provider, Scope, make_async_container, provid
 from dishka.integrations import aiogram_dialog as dialog_integration
 from dishka.integrations.aiogram import AiogramProvider, FromDishka, inject, setup_dishka
 
-import updates
+from fixtures import updates
 from gp_aiogram import Event, Tracker, UserTracker, track
 from gp_aiogram.bot import tracked
 

@@ -16,7 +16,7 @@ from aiogram_i18n.cores.jinja2_core import Jinja2Core
 from aiogram_i18n.managers import BaseManager, FSMManager
 from aiogram_i18n.managers.memory import MemoryManager
 
-import updates
+from fixtures import updates
 from gp_aiogram import Event, MemoryStore, Tracker, UserTracker, track
 
 Recorded = Callable[[], Awaitable[list[Event]]]

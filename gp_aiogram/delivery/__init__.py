@@ -1,0 +1,1 @@
+"""Moves deliveries from the outbox to the destinations."""

@@ -1,0 +1,5 @@
+"""TikTok's Events API."""
+
+from gp_aiogram.destinations.tiktok.destination import TikTokEvents
+
+__all__ = ["TikTokEvents"]

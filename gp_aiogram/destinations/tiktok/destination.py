@@ -1,0 +1,250 @@
+"""TikTok: straight to the Events API 2.0, ``POST /open_api/v1.3/event/track/``.
+
+Source of every rule, unless named otherwise: TikTok's "Report App, Web, Offline, or CRM Events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import httpx
+
+from gp_aiogram.destinations.ad_platform import (
+    AdDestination,
+    OnceLog,
+    built,
+    checked_choice,
+    checked_code,
+    checked_names,
+    checked_test_code,
+    digests,
+    external_ids,
+    money,
+    visitor_ip,
+    with_own_contents,
+)
+from gp_aiogram.destinations.base import Receipt
+from gp_aiogram.destinations.http import checked_secret, json_object
+from gp_aiogram.destinations.privacy import shareable, shareable_url
+from gp_aiogram.destinations.schema import is_digest, reader
+from gp_aiogram.destinations.tiktok.errors import TAKEN, answered_code, tiktok_error
+from gp_aiogram.destinations.tiktok.schema import (
+    CONTENT_NAMES,
+    EVENTS,
+    HASHED,
+    PLAIN,
+    PROPERTIES,
+    USERS,
+    misfits,
+)
+from gp_aiogram.errors import ConfigurationError, Rejected, Unreachable, shown
+from gp_aiogram.model import catalogue
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.event import Event
+from gp_aiogram.model.money import TIKTOK_CURRENCIES, Exchange, Rates
+
+_PATH = "/open_api/v1.3/event/track/"
+
+_NAMES = {"web": catalogue.TIKTOK_WEB, "app": catalogue.TIKTOK_APP}
+
+_read_properties = reader(PROPERTIES, "user_data")
+
+
+class TikTokEvents(AdDestination):
+    """Sends events to one TikTok pixel, up to 1000 per request.
+
+    What identifies the user: the SHA-256 of the Telegram id, the traits of ``identify()``, and
+    ttclid, ttp, address and browser of the click.
+
+    Every web event needs a page: that of the click, else ``page_url``, else the bot's address on
+    t.me. An event without any of them is a dead letter.
+
+    Of ``user_data``, TikTok gets the properties that it documents, such as ``order_id`` and
+    ``contents`` (whose fields may have Meta's names), and nothing else. What names or looks like
+    personal data is left out.
+
+    TikTok documents no oldest event, so ``retry_for`` alone ends the trying. It de-duplicates by
+    name and event id within 48 hours of the first receipt; a repeated request holds the same ids.
+
+    :param pixel_code: of the pixel; with ``event_source="app"`` the TikTok App ID.
+    :param access_token: sent in the ``Access-Token`` header.
+    :param event_source: ``"web"``, or ``"app"`` for accounts that TikTok allows it.
+    :param page_url: address of the page to name when the click has none.
+    :param test_event_code: shows events under Test Events. TikTok says that they are not counted.
+    :param event_names: what to call our events there, over those of
+        :mod:`gp_aiogram.model.catalogue`; its ``TIKTOK_2025`` has the names of 2025-05.
+    :param rates: what one unit of a currency that TikTok does not take is worth in one that it
+        takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``. Without a rate, an event with such a
+        value is a dead letter.
+    :param limited_data_use: for users who opted out under the privacy law of a state of the USA;
+        None says nothing.
+    :param app_id: the app's own id, of an app event; by default that of TikTok.
+    :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
+    :raises ConfigurationError: when one of them cannot work.
+    """
+
+    #: More than 1000 events make TikTok refuse the request.
+    batch_size: ClassVar[int] = 1000
+    concurrency: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        pixel_code: str,
+        access_token: str,
+        *,
+        base_url: str = "https://business-api.tiktok.com",
+        event_source: str = "web",
+        page_url: str | None = None,
+        test_event_code: str | None = None,
+        name: str = "tiktok",
+        event_names: Mapping[str, str] | None = None,
+        rates: Rates | None = None,
+        limited_data_use: bool | None = None,
+        app_id: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        token = checked_secret("TikTokEvents(access_token=...)", access_token)
+        super().__init__(
+            name=name,
+            base_url=base_url,
+            headers={"access-token": token},
+            secrets=(token,),
+            transport=transport,
+        )
+        self.pixel_code = checked_code("TikTokEvents(pixel_code=...)", pixel_code)
+        self.event_source = checked_choice(
+            "TikTokEvents(event_source=...)",
+            event_source,
+            EVENTS,
+            advice="; crm events are for TikTok's lead ads, offline ones for e-mail and phone",
+        )
+        names = _NAMES[self.event_source]
+        self._names = checked_names("TikTokEvents(event_names=...)", names, event_names)
+        self._exchange = Exchange("TikTokEvents", rates, taken=TIKTOK_CURRENCIES)
+        self._page_url = _checked_page(page_url)
+        self._app_id = checked_code("TikTokEvents(app_id=...)", app_id or self.pixel_code)
+        self._privacy = _limited_use(limited_data_use)
+        self._root = {"event_source": self.event_source, "event_source_id": self.pixel_code}
+        if test_event_code is not None:
+            self._root["test_event_code"] = checked_test_code(
+                "TikTokEvents(test_event_code=...)",
+                test_event_code,
+                self.name,
+                "TikTok leaves test events out of its figures",
+            )
+        self._once = OnceLog()
+
+    def __repr__(self) -> str:
+        return f"TikTokEvents(pixel_code={self.pixel_code!r}, name={self.name!r})"
+
+    async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
+        """Send events in one request; each receipt holds the ``request_id`` and the ``message``.
+
+        :raises DeliveryError: as the contract says.
+        """
+        data = await built(events, self._item)
+        response = await self.post(_PATH, {**self._root, "data": data})
+        return [self._receipt(response)] * len(events)
+
+    def _item(self, event: Event) -> dict[str, Any]:
+        item = self._known(event)
+        if wrong := misfits(item, self.event_source):
+            msg = f"not sent, by TikTok's tables of fields: {'; '.join(wrong)}"
+            raise Rejected(self._reason(msg))
+        return item
+
+    def _known(self, event: Event) -> dict[str, Any]:
+        item = {
+            "event": self._names.get(event.name, event.name),
+            "event_time": int(event.event_time.timestamp()),
+            "event_id": event.event_id,
+            "user": self._user(event),
+            "properties": {**self._properties(event), **money(event, self._exchange)},
+            **self._place(event),
+            **self._privacy,
+        }
+        return {name: part for name, part in item.items() if part != {}}
+
+    def _user(self, event: Event) -> dict[str, Any]:
+        user = {
+            "external_id": external_ids(event, "tiktok"),
+            **digests(event, "tiktok", HASHED),
+            **_plain(event.traits.get("tiktok", {})),
+            **({} if event.click is None else _browser(event.click)),
+        }
+        return {name: user[name] for name in USERS[self.event_source] if name in user}
+
+    def _properties(self, event: Event) -> dict[str, Any]:
+        shared = shareable(with_own_contents(event.user_data, CONTENT_NAMES))
+        known = {key: part for key, part in shared.items() if key in PROPERTIES}
+        wrong: list[str] = []
+        properties: dict[str, Any] = _read_properties(known, wrong) or {}
+        self._once.warn(self.name, wrong)
+        return properties
+
+    def _place(self, event: Event) -> dict[str, Any]:
+        """Return where it happened: on a page, or in an app."""
+        if self.event_source == "app":
+            return {"app": {"app_id": self._app_id}}
+        click = event.click
+        url = self._page_url if click is None else shareable_url(click.url) or self._page_url
+        if url is None and event.bot_username:
+            url = f"https://t.me/{event.bot_username}"
+        if url is None:
+            msg = (
+                "TikTok needs the page of a web event, and neither the click nor the bot's name "
+                "is known: set TikTokEvents(page_url=...) to the address of your landing page"
+            )
+            raise Rejected(msg)
+        referrer = None if click is None else shareable_url(click.referrer)
+        return {"page": {"url": url, **({"referrer": referrer} if referrer else {})}}
+
+    def _receipt(self, response: httpx.Response) -> Receipt:
+        code = answered_code(response)
+        if code is None:
+            self.raise_for_status(response)
+            msg = f"the answer is not TikTok's: HTTP {response.status_code}: {response.text}"
+            raise Unreachable(self._reason(msg), ambiguous=True)
+        if code not in TAKEN:
+            raise self.cleaned(tiktok_error(response, code))
+        answer = json_object(response)
+        told = {"request_id": answer.get("request_id"), "message": answer.get("message")}
+        return {key: self._reason(str(text)) for key, text in told.items() if text}
+
+
+def _plain(traits: Mapping[str, str]) -> dict[str, str]:
+    """Return the traits that are not hashed; one that came as a digest cannot be made plain."""
+    return {
+        theirs: text
+        for ours, theirs in PLAIN.items()
+        if (text := traits.get(ours)) and not is_digest(text)
+    }
+
+
+def _browser(click: Click) -> dict[str, str]:
+    """Return what TikTok wants as it is, never hashed; a ttclid is never cut."""
+    known = {
+        "ttclid": click.ttclid,
+        "ttp": click.ttp,
+        "ip": visitor_ip(click.ip),
+        "user_agent": click.user_agent,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _checked_page(url: object) -> str | None:
+    page = shareable_url(url) if isinstance(url, str) else None
+    if url is not None and page is None:
+        msg = "TikTokEvents(page_url=...) must be the http or https address of a page"
+        raise ConfigurationError(msg)
+    return page
+
+
+def _limited_use(limited: object) -> dict[str, bool]:
+    if limited is None:
+        return {}
+    if not isinstance(limited, bool):
+        msg = f"TikTokEvents(limited_data_use=...) must be True, False or None: {shown(limited)}"
+        raise ConfigurationError(msg)
+    return {"limited_data_use": limited}

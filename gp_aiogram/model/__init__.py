@@ -1,0 +1,1 @@
+"""What clicks, sessions, events and money are: values and rules, no I/O."""

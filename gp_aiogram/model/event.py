@@ -1,0 +1,309 @@
+"""One conversion: what it is made of, what makes it valid, and how it is told from others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any, TypeGuard
+
+from gp_aiogram.errors import ConfigurationError, EventError, shown
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.clock import from_ms
+from gp_aiogram.model.money import DEFAULT_CURRENCY, amount, currency_code
+
+#: The event keys of the GramPixel document ("Send Custom Event"); any other name is custom.
+STANDARD_NAMES = frozenset(
+    {"FTD", "DEP", "REG", "Subscribe", "JoinRequest", "Purchase", "INSTALL", "TRIAL"},
+)
+
+#: Events that are worthless to an ad platform without their amount (same document: "Required for
+#: FTD, DEP, Purchase events for ROAS tracking").
+VALUED_NAMES = frozenset({"FTD", "DEP", "Purchase"})
+
+#: A payment that was given back.
+REFUND = "Refund"
+
+#: What a user's first deposit is called, and every later one.
+FIRST_DEPOSIT, LATER_DEPOSIT = "FTD", "DEP"
+
+#: What Telegram's own updates are called as events, for ``Tracker(auto=...)``.
+AUTO_NAMES = frozenset(
+    {
+        "Blocked",
+        "JoinRequest",
+        "Leave",
+        "Purchase",
+        "Refund",
+        "Start",
+        "Subscribe",
+        "Subscription",
+    },
+)
+
+#: What is known of a user: platform -> field -> value.
+Traits = Mapping[str, Mapping[str, str]]
+
+#: Made once: ``json.dumps`` makes an encoder for each call that is not plain.
+_compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_strict = json.JSONEncoder(allow_nan=False).encode
+
+MAX_NAME_LENGTH = 100
+MAX_ID_LENGTH = 128
+MAX_USER_DATA_BYTES = 64 * 1024
+
+#: So many values, their texts and keys of so many characters together, surely fit: JSON makes 12
+#: bytes of a character at most.
+_FEW, _SHORT = 100, 5000
+
+#: Telegram: "at most 52 significant bits"; everything we store ids in takes 63.
+_MAX_TELEGRAM_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """One conversion of one user. Build it with :func:`new_event`, which checks everything.
+
+    :param event_id: the same for every try and every destination; at most 128 characters.
+    :param name: event key, e.g. ``FTD``.
+    :param event_time: when it happened, in UTC.
+    :param telegram_id: the user.
+    :param bot_id: the bot that the user talks to; None when unknown.
+    :param session_id: the click it is credited to; None when unknown.
+    :param value: units of the currency, never minor units; None when the event has no amount.
+    :param currency: ISO 4217 code; None when the event has no amount.
+    :param user_data: what else the caller wants to send; JSON values only.
+    :param click: what the landing page saw; None when nothing was registered for the session.
+    :param traits: what is known of the user, by platform and field, normalised and hashed as that
+        platform wants it.
+    :param bot_username: of the bot, without ``@``; None when unknown.
+    """
+
+    event_id: str
+    name: str
+    event_time: datetime
+    telegram_id: int
+    bot_id: int | None = None
+    session_id: str | None = None
+    value: Decimal | None = None
+    currency: str | None = None
+    user_data: Mapping[str, Any] = field(default_factory=dict)
+    click: Click | None = None
+    traits: Traits = field(default_factory=dict)
+    bot_username: str | None = None
+
+    def to_json(self) -> str:
+        """Serialise for a store; :meth:`from_json` reads it back."""
+        fields: dict[str, Any] = {
+            "event_id": self.event_id,
+            "name": self.name,
+            "event_time": self.event_time.isoformat(),
+            "telegram_id": self.telegram_id,
+            "bot_id": self.bot_id,
+            "session_id": self.session_id,
+            "value": None if self.value is None else str(self.value),
+            "currency": self.currency,
+            "user_data": self.user_data,
+        }
+        if self.click is not None:
+            fields["click"] = self.click.to_dict()
+        if self.traits:
+            fields["traits"] = self.traits
+        if self.bot_username is not None:
+            fields["bot_username"] = self.bot_username
+        return _compact(fields)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Event:
+        """Read what :meth:`to_json` wrote."""
+        fields = json.loads(text)
+        value, click = fields["value"], fields.get("click")
+        return cls(
+            event_id=fields["event_id"],
+            name=fields["name"],
+            event_time=datetime.fromisoformat(fields["event_time"]),
+            telegram_id=fields["telegram_id"],
+            bot_id=fields["bot_id"],
+            session_id=fields["session_id"],
+            value=None if value is None else Decimal(value),
+            currency=fields["currency"],
+            user_data=fields["user_data"],
+            click=None if click is None else Click.from_dict(click),
+            traits=fields.get("traits", {}),
+            bot_username=fields.get("bot_username"),
+        )
+
+
+def checked_auto(names: Collection[str]) -> frozenset[str]:
+    """Return what ``Tracker(auto=...)`` names.
+
+    :raises ConfigurationError: when a name is none of :data:`AUTO_NAMES`.
+    """
+    given = frozenset({names} if isinstance(names, str) else names)
+    if unknown := given - AUTO_NAMES:
+        known = ", ".join(sorted(AUTO_NAMES))
+        msg = f"auto=... may name {known}, not {shown(min(unknown, key=str))}"
+        raise ConfigurationError(msg)
+    return given
+
+
+def new_event(
+    name: str,
+    *,
+    telegram_id: int,
+    event_time: datetime,
+    event_id: str | None = None,
+    bot_id: int | None = None,
+    session_id: str | None = None,
+    value: object = None,
+    currency: object = None,
+    user_data: Mapping[str, Any] | None = None,
+) -> Event:
+    """Check everything a caller may give and build the event.
+
+    :param event_time: when it happened; must know its time zone.
+    :param event_id: None draws a new one.
+    :param value: int, float, Decimal or numeric string, in units of the currency.
+    :param currency: ISO 4217 code; USD when a value comes without one, as GramPixel assumes.
+    :raises EventError: the text names the rule that was broken.
+    """
+    name = checked_text("name", name, MAX_NAME_LENGTH)
+    if value is None and name in VALUED_NAMES:
+        msg = f"{name} needs a value: ad platforms optimise for the amount (FTD, DEP, Purchase)"
+        raise EventError(msg)
+    if value is not None and currency is None:
+        currency = DEFAULT_CURRENCY
+    code = None if currency is None else currency_code(currency)
+    moment = checked_moment("event_time", event_time)
+    return Event(
+        event_id=time_ordered_id(moment)
+        if event_id is None
+        else checked_text("event_id", event_id),
+        name=name,
+        event_time=moment,
+        telegram_id=checked_telegram_id(telegram_id),
+        bot_id=bot_id,
+        session_id=None if session_id is None else checked_text("session_id", session_id),
+        value=None if value is None or code is None else amount(value, code),
+        currency=code,
+        user_data=checked_user_data(user_data),
+    )
+
+
+def time_ordered_id(moment: datetime) -> str:
+    """Draw an id that no other event has and that sorts by time, so that an index stays local."""
+    return f"{_sortable(int(moment.timestamp() * 1000))}{secrets.token_hex(10)}"
+
+
+def update_event_id(bot_id: int, update_id: int, rule: str, name: str) -> str:
+    """Return the id of what a rule makes of an update: the same each time Telegram delivers it.
+
+    :param update_id: Telegram's number of the update; it grows, so the ids sort by it.
+    :param rule: what tells this place in the code from others.
+    :param name: event key.
+    """
+    seed = f"{bot_id}\0{update_id}\0{rule}\0{name}"
+    digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{_sortable(update_id)}{digest[:20]}"
+
+
+def _sortable(number: int) -> str:
+    return f"{number & 0xFFFFFFFFFFFF:012x}"
+
+
+def utc_from_timestamp(seconds: float) -> datetime:
+    """Seconds since the Unix epoch as a datetime, to the millisecond that stores keep."""
+    return from_ms(int(seconds * 1000))
+
+
+def checked_moment(what: str, moment: object) -> datetime:
+    """Return a moment in UTC.
+
+    :raises EventError: when it is none, or knows no time zone.
+    """
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        msg = f"{what} must be a datetime with a time zone, not {shown(moment)}"
+        raise EventError(msg)
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:
+        msg = f"{what} is no moment in UTC: {shown(moment)}"
+        raise EventError(msg) from None
+
+
+def checked_text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str:
+    """Return a text that is not blank and not too long.
+
+    :raises EventError: when it is none.
+    """
+    if not is_text(value) or not value.strip() or len(value) > longest:
+        msg = f"{what} must be a text of 1 to {longest} characters, not {shown(value)}"
+        raise EventError(msg)
+    return value
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a text that every database can keep (no lone surrogates)."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def checked_telegram_id(value: object) -> int:
+    """Return a user's id.
+
+    :raises EventError: when it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_TELEGRAM_ID:
+        msg = f"telegram_id must be a user's positive integer id, not {shown(value)}"
+        raise EventError(msg)
+    return value
+
+
+def checked_user_data(user_data: object) -> Mapping[str, Any]:
+    """Return a copy of what an event is to carry; nothing when None.
+
+    :raises EventError: when it holds anything but JSON values, or too much.
+    """
+    if user_data is None:
+        return {}
+    if _is_small_and_flat(user_data):
+        return user_data.copy()
+    if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):
+        msg = f"user_data must be a mapping with text keys, not {shown(user_data)}"
+        raise EventError(msg)
+    try:
+        text = _strict(dict(user_data))
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"user_data must hold JSON values only: {error}"
+        raise EventError(msg) from None
+    if len(text) > MAX_USER_DATA_BYTES:
+        msg = f"user_data must fit into {MAX_USER_DATA_BYTES} bytes of JSON, got {len(text)}"
+        raise EventError(msg)
+    # A copy of our own: what the caller changes later must not change the event.
+    copy: dict[str, Any] = json.loads(text)
+    return copy
+
+
+def _is_small_and_flat(user_data: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a copy is all that JSON would make of this, and surely a short one."""
+    if type(user_data) is not dict or len(user_data) > _FEW:
+        return False
+    length = 0
+    for key, value in user_data.items():
+        if type(key) is not str or not _is_scalar(value):
+            return False
+        length += len(key) + (len(value) if type(value) is str else 0)
+    return length <= _SHORT
+
+
+def _is_scalar(value: Any) -> bool:
+    kind = type(value)
+    if kind is int or kind is float:
+        return bool(-_MAX_TELEGRAM_ID <= value <= _MAX_TELEGRAM_ID)
+    return kind is str or kind is bool or value is None

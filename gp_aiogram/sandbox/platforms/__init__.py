@@ -1,0 +1,1 @@
+"""Stand-ins for the platforms that events go to."""

@@ -1,0 +1,96 @@
+"""The answers of TikTok's Business API: ready ones to fail with, and those of its refusals."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gp_aiogram.sandbox.platforms.schema import DIGEST_WANTED, Flaw
+
+Body = dict[str, Any]
+
+
+def envelope(code: int, message: str) -> Body:
+    """Build a body as TikTok answers everything with.
+
+    :param code: 0 for success.
+    :param message: what developers read.
+    """
+    request_id = "20260101000000000000000000000000"
+    return {"code": code, "message": message, "request_id": request_id, "data": {}}
+
+
+#: Too many requests; documented with HTTP 401, seen with HTTP 200.
+THROTTLED = envelope(40100, "App reaches the QPS limit.")
+#: The token is missing; HTTP 401.
+TOKEN_MISSING = envelope(40104, "Access token is empty.")
+#: The token is wrong or was revoked; HTTP 401, seen with HTTP 200.
+TOKEN_REVOKED = envelope(40105, "Access token is incorrect or has been revoked.")
+#: The token has expired; HTTP 401.
+TOKEN_EXPIRED = envelope(40102, "Access token has expired.")
+#: TikTok fails; seen with HTTP 200.
+SYSTEM_ERROR = envelope(50000, "System error")
+#: Whatever it means for events, nobody who knows it sends the batch again; HTTP 200.
+PARTIALLY_OK = envelope(20001, "Partial success")
+#: What stands before TikTok fails, without a code; HTTP 502.
+BAD_GATEWAY = (
+    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n"
+    "<body><center><h1>502 Bad Gateway</h1></center></body>\r\n</html>\r\n"
+)
+
+
+class Refusal(NamedTuple):
+    """Why a request is refused.
+
+    :param status: the HTTP status documented for the code.
+    :param code: the code.
+    :param message: the message.
+    """
+
+    status: int
+    code: int
+    message: str
+
+
+NO_TOKEN = Refusal(401, TOKEN_MISSING["code"], TOKEN_MISSING["message"])
+WRONG_TOKEN = Refusal(401, TOKEN_REVOKED["code"], TOKEN_REVOKED["message"])
+
+
+def unknown_route(method: str, path: str) -> Refusal:
+    """The refusal of a method and path that lead nowhere.
+
+    :param method: the HTTP method.
+    :param path: the path.
+    """
+    return Refusal(404, 40400, f"No route for {method} {path}")
+
+
+def not_permitted(event_source_id: str) -> Refusal:
+    """The refusal of a pixel, app or event set that the token does not own.
+
+    :param event_source_id: its id.
+    """
+    message = (
+        f"No permission to operate pixel code: {event_source_id}. "
+        "You must be an admin or operator of this advertiser account."
+    )
+    return Refusal(400, 40001, message)
+
+
+def flawed(flaw: Flaw) -> Refusal:
+    """The refusal of a field that is missing, unknown or wrong.
+
+    "Invalid value for event_id: not a valid string." is on record, the other complaints are made
+    after it.
+
+    :param flaw: seen from the event or, outside of events, from the body. As in the one answer
+        on record the index of the event is not told.
+    """
+    if flaw.kind == "missing":
+        complaint = "missing data for required field"
+    elif flaw.kind == "unknown":
+        complaint = "unknown field (TikTok itself would accept it in silence)"
+    else:
+        complaint = f"not a valid {flaw.wanted}"
+    code = 40062 if flaw.wanted == DIGEST_WANTED else 40002
+    where = ".".join(map(str, flaw.path)) or "object"
+    return Refusal(400, code, f"Invalid value for {where}: {complaint}.")

@@ -1,0 +1,111 @@
+"""Links by which people join a chat: what Telegram takes and refuses, and what a link allows."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gp_aiogram.sandbox.telegram import params as read
+from gp_aiogram.sandbox.telegram.params import Params
+from gp_aiogram.sandbox.telegram.updates import ApiError
+
+MAX_NAME = 32
+MAX_MEMBERS = 99_999
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a link allows.
+
+    :param name: its name, which only administrators see; empty for none.
+    :param expire_date: unix seconds; 0 for never.
+    :param member_limit: how many may be in the chat by it at once; 0 for any number.
+    :param creates_join_request: whether administrators decide on each who comes by it.
+    """
+
+    name: str = ""
+    expire_date: int = 0
+    member_limit: int = 0
+    creates_join_request: bool = False
+
+    @classmethod
+    def from_params(cls, params: Params) -> Terms:
+        """Read the parameters that createChatInviteLink and editChatInviteLink share.
+
+        A name that is too long is cut without a word, as TDLib does
+        (``MAX_INVITE_LINK_TITLE_LENGTH``).
+
+        :param params: the parameters.
+        :raises ApiError: Telegram does not take such a link.
+        """
+        terms = cls(
+            name=str(params.get("name", "")).strip()[:MAX_NAME].rstrip(),
+            expire_date=read.integer(params, "expire_date"),
+            member_limit=max(0, read.integer(params, "member_limit")),
+            creates_join_request=bool(params.get("creates_join_request")),
+        )
+        if terms.creates_join_request and terms.member_limit:
+            msg = (
+                "Bad Request: member limit can't be specified for links requiring "
+                "administrator approval"
+            )
+            raise ApiError(400, msg)
+        if terms.expire_date and terms.expire_date <= time.time():
+            raise ApiError(400, "Bad Request: EXPIRE_DATE_INVALID")
+        if terms.member_limit > MAX_MEMBERS:
+            raise ApiError(400, "Bad Request: USAGE_LIMIT_INVALID")
+        return terms
+
+
+@dataclass
+class InviteLink:
+    """One link.
+
+    :param creator: the ``User`` who made it.
+    :param terms: what it allows.
+    :param is_primary: whether it is the creator's one without terms.
+    :param is_revoked: whether it was taken back.
+    :param joined: the ids of those who are in the chat by it.
+    :param url: the link itself.
+    """
+
+    creator: dict[str, Any]
+    terms: Terms = field(default_factory=Terms)
+    is_primary: bool = False
+    is_revoked: bool = False
+    joined: set[int] = field(default_factory=set)
+    url: str = field(default_factory=lambda: f"https://t.me/+{secrets.token_urlsafe(12)}")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether one more may join by it."""
+        terms = self.terms
+        return not (
+            self.is_revoked
+            or (terms.expire_date and terms.expire_date <= time.time())
+            or (terms.member_limit and len(self.joined) >= terms.member_limit)
+        )
+
+    def raw(self, viewer_id: int, pending: int = 0) -> dict[str, Any]:
+        """The ``ChatInviteLink`` of the Bot API; others than the creator see half of the link.
+
+        :param viewer_id: the bot that sees it.
+        :param pending: how many wait for a decision on their request.
+        """
+        half = self.url[: len(self.url) // 2] + "…"
+        raw: dict[str, Any] = {
+            "invite_link": self.url if viewer_id == self.creator["id"] else half,
+            "name": self.terms.name,
+            "creator": self.creator,
+            "expire_date": self.terms.expire_date,
+            "member_limit": self.terms.member_limit,
+            "pending_join_request_count": pending,
+        }
+        return {
+            **{key: value for key, value in raw.items() if value},
+            "creates_join_request": self.terms.creates_join_request,
+            "is_primary": self.is_primary,
+            "is_revoked": self.is_revoked,
+        }

@@ -1,0 +1,67 @@
+"""The default store: sessions, profiles and outbox in one SQLite file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gp_aiogram.errors import ConfigurationError
+from gp_aiogram.model.clock import Clock, SystemClock
+from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.sqlite.erasure import SQLiteErasure
+from gp_aiogram.stores.sqlite.file import SQLiteFile
+from gp_aiogram.stores.sqlite.lookup import SQLiteKnown
+from gp_aiogram.stores.sqlite.once_keys import SQLiteKeys
+from gp_aiogram.stores.sqlite.profiles import SQLiteProfiles
+from gp_aiogram.stores.sqlite.recent import RecentEvents
+from gp_aiogram.stores.sqlite.sessions import SQLiteSessions
+
+
+class SQLiteStore(
+    SQLiteSessions,
+    SQLiteProfiles,
+    SQLiteKeys,
+    SQLiteErasure,
+    SQLiteKnown,
+):
+    """Sessions and outbox in one SQLite file (WAL, synchronous=FULL, group commit).
+
+    What it has accepted survives ``kill -9`` and, on an honest disk, power loss. A second process
+    that opens the file gets :class:`~gp_aiogram.errors.StoreLocked`; others may only read it.
+
+    :param path: the file; made when missing, as are its folders.
+    :param clock: what tells the time; this machine's clocks unless a test turns its own.
+    :raises ConfigurationError: when the path names no file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
+        if str(path) in {"", ":memory:"}:
+            msg = "SQLiteStore needs the path of a file; for tests without one use MemoryStore()"
+            raise ConfigurationError(msg)
+        self.path = Path(path)
+        self.clock: Clock = clock or SystemClock()
+        self._file = SQLiteFile(self.path)
+        self._leases: Leases[tuple[str, int]] = Leases(self.clock)
+        self._recent = RecentEvents()
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({str(self.path)!r})"
+
+    async def open(self) -> None:
+        """Take the file's lock and bring its tables up to date.
+
+        :raises StoreLocked: when another process has the file.
+        :raises StoreMismatch: when the file is another program's or a newer version's.
+        :raises StoreError: when the file cannot be opened.
+        """
+        await self._file.open()
+
+    async def close(self) -> None:
+        """Commit what waits, close the file and release its lock.
+
+        An event accepted later opens the file for as long as that takes.
+        """
+        await self._file.close()
+        # The next owner of the file may claim what this one held, and number events as this one.
+        self._leases.clear()
+        self._recent.clear()

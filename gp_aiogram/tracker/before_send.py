@@ -1,0 +1,93 @@
+"""Lets the owner of a bot change or drop an event before it is stored."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from gp_aiogram.errors import EventError, shown
+from gp_aiogram.identity.traits import merged, split_off
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.event import Event, Traits, new_event
+
+#: Gets a completed event; returns it, another one made by ``dataclasses.replace``, or None.
+BeforeSend = Callable[[Event], "Event | Awaitable[Event | None] | None"]
+
+#: Platform, field, value.
+_Trait = tuple[str, str, str]
+
+
+async def reviewed(event: Event, before_send: BeforeSend | None) -> Event | None:
+    """Return what is left of an event, checked like any other.
+
+    :return: None when it is to be dropped.
+    :raises EventError: when ``before_send`` fails: nobody knows whether the event may be stored.
+    """
+    if before_send is None:
+        return event
+    known = _flat(event.traits)
+    try:
+        answer = before_send(event)
+        result = await answer if inspect.isawaitable(answer) else answer
+    except Exception as error:
+        msg = f"before_send failed, so {event.name} was not recorded: {type(error).__name__}"
+        raise EventError(msg) from error
+    if result is None:
+        return None
+    if not isinstance(result, Event):
+        msg = f"before_send must return an Event or None, not {type(result).__name__}"
+        raise EventError(msg)
+    # Also when it is the same object: what an event carries can be changed in place.
+    return _checked(result, known)
+
+
+def _checked(event: Event, known: set[_Trait]) -> Event:
+    """Hold what a person wrote to the rules of every event, and keep contacts out of the store.
+
+    :param known: the traits that the event had.
+    """
+    if not isinstance(event.click, (Click, type(None))):
+        msg = f"before_send must leave the click a Click or None, not {shown(event.click)}"
+        raise EventError(msg)
+    if not known >= _flat(event.traits):
+        msg = (
+            "before_send may take traits out, but puts none in: put an e-mail address or phone "
+            "number into user_data, where it is hashed, or call identify()"
+        )
+        raise EventError(msg)
+    checked = new_event(
+        event.name,
+        telegram_id=event.telegram_id,
+        event_time=event.event_time,
+        event_id=event.event_id,
+        bot_id=event.bot_id,
+        session_id=event.session_id,
+        value=event.value,
+        currency=event.currency,
+        user_data=event.user_data,
+    )
+    user_data, contacts = split_off(checked.user_data)
+    return replace(
+        checked,
+        user_data=user_data,
+        click=event.click,
+        traits=merged(event.traits, contacts),
+        bot_username=event.bot_username,
+    )
+
+
+def _flat(traits: Traits) -> set[_Trait]:
+    """Return traits one by one.
+
+    :raises EventError: when this is nothing that holds traits.
+    """
+    try:
+        return {
+            (platform, field, value)
+            for platform, fields in traits.items()
+            for field, value in fields.items()
+        }
+    except (AttributeError, TypeError):
+        msg = f"before_send must leave traits a mapping of mappings, not {type(traits).__name__}"
+        raise EventError(msg) from None

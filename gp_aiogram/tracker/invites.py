@@ -1,0 +1,117 @@
+"""Invite links to channels and groups that carry the session of a click."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Protocol
+
+from gp_aiogram.errors import EventError, shown
+from gp_aiogram.model.clock import Clock
+from gp_aiogram.model.event import checked_text, is_text
+from gp_aiogram.model.session import Attribution
+from gp_aiogram.stores.contract import ProfileStore
+
+#: "Invite link name; 0-32 characters" (Bot API, ``createChatInviteLink``).
+MAX_NAME = 32
+
+#: "If the link was created by another chat administrator, then the second part of the link will be
+#: replaced with “…”" (Bot API, ``ChatInviteLink``).
+_CUT = "…"
+
+
+class InviteMaker(Protocol):
+    """The one method of aiogram's ``Bot`` that makes links."""
+
+    async def create_chat_invite_link(
+        self,
+        chat_id: int | str,
+        name: str | None = None,
+        expire_date: Any = None,
+        member_limit: int | None = None,
+        creates_join_request: bool | None = None,
+    ) -> Any:
+        """Make a link; the result has it as ``invite_link``."""
+
+
+class Invites:
+    """Makes invite links for sessions, and tells the session of a link.
+
+    A link's name carries the session where it can; the store knows the others.
+
+    :param profiles: keeps which session a link stands for.
+    :param attribution: reads the session from a link's name.
+    :param clock: tells from when a link expires.
+    """
+
+    def __init__(self, profiles: ProfileStore, attribution: Attribution, clock: Clock) -> None:
+        self._profiles = profiles
+        self._attribution = attribution
+        self._clock = clock
+
+    async def create(
+        self,
+        bot: InviteMaker,
+        chat_id: int | str,
+        session_id: str,
+        *,
+        expires: timedelta = timedelta(days=1),
+        member_limit: int = 1,
+        join_request: bool = False,
+    ) -> str:
+        """Make a link that brings a session into a channel or group.
+
+        :param bot: an administrator there who may invite users.
+        :param expires: how long the link works.
+        :param member_limit: how many people may join by it; 1 to 99999. Telegram takes none
+            together with ``join_request``.
+        :param join_request: whoever uses the link must be approved.
+        :return: the link.
+        :raises EventError: when the session id is none; no link was made.
+        :raises StoreError: when the store failed; the link exists, but stands for nothing.
+        :raises Exception: what Telegram answers to the bot, as aiogram raises it.
+        """
+        fits = len(checked_text("a session id", session_id)) <= MAX_NAME
+        says_it = fits and self._attribution.session_id(session_id) == session_id
+        made = await bot.create_chat_invite_link(
+            chat_id,
+            name=session_id if fits else None,
+            expire_date=int(self._clock.time() + expires.total_seconds()),
+            member_limit=None if join_request else member_limit,
+            creates_join_request=join_request,
+        )
+        link = str(made.invite_link)
+        if not says_it:
+            await self.bind(link, session_id)
+        return link
+
+    async def bind(self, link: str, session_id: str) -> None:
+        """Let a link that was made elsewhere stand for a session.
+
+        :param link: as Telegram shows it to the bot. The links of other administrators are cut
+            there, and cannot be told apart: have the bot make them.
+        :raises EventError: when the link is cut, or one of them is no text.
+        :raises StoreError: when the store failed.
+        """
+        checked = checked_text("a session id", session_id)
+        await self._profiles.add_invite(_plain(_checked_link(link)), checked)
+
+    async def session_id(self, link: str, name: str | None) -> str | None:
+        """Return the session that a link stands for: what it was bound to, else its name's.
+
+        :param name: of the link, as Telegram tells it.
+        :raises StoreError: when the store failed.
+        """
+        bound = await self._profiles.invited(_plain(link))
+        return bound or (None if name is None else self._attribution.session_id(name))
+
+
+def _checked_link(link: object) -> str:
+    if not is_text(link) or not link.strip() or link.rstrip().endswith(_CUT):
+        msg = f"an invite link must be a whole one, as its maker sees it, not {shown(link)}"
+        raise EventError(msg)
+    return link
+
+
+def _plain(link: str) -> str:
+    """Return a link without what people write differently."""
+    return link.strip().removeprefix("http://").removeprefix("https://")

@@ -1,0 +1,128 @@
+"""The house: imports run downward only, and the library costs no more than it must."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+import gp_aiogram
+
+PACKAGE = Path(gp_aiogram.__file__).parent
+
+#: From the ground up: a room may use the rooms below its own line, and no others.
+LAYERS = (
+    ("errors", "_version"),
+    ("model",),
+    ("identity",),
+    ("decorators",),
+    ("stores",),
+    ("destinations",),
+    ("delivery",),
+    ("settings",),
+    ("tracker",),
+    ("bot",),
+    ("web",),
+    ("testing",),
+)
+
+#: Stand-ins: they use nothing of the library, and the library nothing of them.
+APART = ("sandbox",)
+
+#: The only modules that import within a function, and what: optional parts and the door upward.
+DOORS = {
+    ("gp_aiogram.tracker.tracker", "gp_aiogram.bot.setup"),
+    ("gp_aiogram.decorators", "annotationlib"),
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("gp_aiogram", exclude_type_checking_imports=True, cache_dir=None)
+
+
+def part(module: str) -> str:
+    return module.split(".")[1] if "." in module else "gp_aiogram"
+
+
+def height(name: str) -> int:
+    return next(level for level, names in enumerate(LAYERS) if name in names)
+
+
+def test_every_module_has_its_place(graph: grimp.ImportGraph) -> None:
+    known = {name for names in LAYERS for name in names} | set(APART) | {"gp_aiogram"}
+    assert {part(module) for module in graph.modules} == known
+
+
+def test_imports_run_downward_only(graph: grimp.ImportGraph) -> None:
+    upward = []
+    for module in graph.modules - {"gp_aiogram"}:
+        for imported in graph.find_modules_directly_imported_by(module):
+            here, there = part(module), part(imported)
+            if here == there or (module, imported) in DOORS:
+                continue
+            if APART[0] in (here, there) or height(there) >= height(here):
+                upward.append(f"{module} imports {imported}")
+    assert upward == []
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_imported_within_a_function(path: Path) -> None:
+    name = ".".join(("gp_aiogram", *path.relative_to(PACKAGE).with_suffix("").parts))
+    inside = set()
+    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for node in ast.walk(function):
+                if isinstance(node, ast.ImportFrom):
+                    inside.add((name, node.module))
+                elif isinstance(node, ast.Import):
+                    inside |= {(name, alias.name) for alias in node.names}
+    assert inside <= DOORS
+
+
+def test_only_the_bot_wing_imports_aiogram() -> None:
+    users = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in modules()
+        if any(_imports_aiogram(node) for node in ast.parse(path.read_text("utf-8")).body)
+    }
+    assert users == {"bot"}
+
+
+def _imports_aiogram(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").split(".")[0] == "aiogram"
+    if isinstance(node, ast.Import):
+        return any(alias.name.split(".")[0] == "aiogram" for alias in node.names)
+    return False
+
+
+def test_importing_the_library_does_not_import_aiogram() -> None:
+    code = "import sys, gp_aiogram; sys.exit('aiogram' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_public_names_are_sorted_and_complete() -> None:
+    names = gp_aiogram.__all__
+    assert names == sorted(names)
+    defined = {
+        name
+        for name, value in vars(gp_aiogram).items()
+        if not name.startswith("_") and type(value).__name__ != "module"
+    }
+    assert defined | {"__version__"} == set(names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_says_in_a_sentence_what_it_is_for(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring
+    assert docstring.splitlines()[0].endswith((".", ":"))
