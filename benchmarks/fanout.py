@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from benchmarks.table import Row, show
 from gp_aiogram import Destination, Event, SQLiteStore, Tracker
-from gp_aiogram.errors import Unreachable
+from gp_aiogram.errors import DeliveryFailed
 
 AIM = 0.95
 
@@ -44,7 +44,7 @@ class Platform(Destination):
         await asyncio.sleep(_ANSWER if self._third != "hangs" else 3600)
         if self._third != "healthy":
             msg = "HTTP 503"
-            raise Unreachable(msg)
+            raise DeliveryFailed(msg)
         self._expected -= len(events)
         if self._expected == 0:
             self.full.set()

@@ -11,7 +11,7 @@ from typing import Any, TypedDict, TypeVar
 
 from magic_filter import MagicFilter
 
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import EventError, short_repr
 
 #: The aiogram flag that carries a handler's marks.
 FLAG = "gp_track"
@@ -47,24 +47,24 @@ class DepositArguments(Arguments, total=False):
 
 
 @dataclass(frozen=True, eq=False)
-class Mark:
+class TrackSpec:
     """One ``@track`` on one handler.
 
-    :param rule: tells this mark from all others, the same in every run of the program.
+    :param site_id: tells this mark from all others, the same in every run of the program.
     :param handler: the handler's name, for people.
     :param target: the decorated wrapper; None when the function itself was decorated.
     :param arguments: of ``Tracker.track``, not resolved yet.
     """
 
     name: str
-    rule: str
+    site_id: str
     handler: str
     target: object | None
     when: Argument
     arguments: Mapping[str, Argument]
 
 
-_marks: weakref.WeakSet[Mark] = weakref.WeakSet()
+_marks: weakref.WeakSet[TrackSpec] = weakref.WeakSet()
 
 
 class _Track:
@@ -105,7 +105,7 @@ class _Track:
         :param to: names of destinations; None means all.
         """
         if not name or callable(name):
-            msg = f"write @track('REG') with the event's name, not @track({shown(name)})"
+            msg = f"write @track('REG') with the event's name, not @track({short_repr(name)})"
             raise TypeError(msg)
         return _marking(
             name,
@@ -174,7 +174,7 @@ def new_mark(
     *,
     when: Argument = None,
     **arguments: Argument,
-) -> Mark:
+) -> TrackSpec:
     """Make a mark, which is written nowhere yet.
 
     :param number: tells it from the other marks of the handler.
@@ -182,9 +182,9 @@ def new_mark(
     """
     function = inspect.unwrap(handler)
     title = f"{_module(function)}.{_name(function)}"
-    return Mark(
+    return TrackSpec(
         name=name,
-        rule=f"{title} {number}",
+        site_id=f"{title} {number}",
         handler=title,
         target=None if handler is function else handler,
         when=when,
@@ -192,7 +192,7 @@ def new_mark(
     )
 
 
-def _write_mark(handler: Callable[..., Any], mark: Mark) -> None:
+def _write_mark(handler: Callable[..., Any], mark: TrackSpec) -> None:
     """Write a mark where aiogram reads flags: on the function beneath all ``functools.wraps``.
 
     It goes on the decorated wrapper as well, for decorators that copy attributes but hide what
@@ -205,13 +205,13 @@ def _write_mark(handler: Callable[..., Any], mark: Mark) -> None:
     _marks.add(mark)
 
 
-def _write(target: Any, mark: Mark) -> None:
+def _write(target: Any, mark: TrackSpec) -> None:
     flags = getattr(target, "aiogram_flag", {})
     try:
         # A new dict, since functools.wraps shares the old one between a function and its wrapper.
         target.aiogram_flag = {**flags, FLAG: (*flags.get(FLAG, ()), mark)}
     except AttributeError:
-        msg = f"@track cannot mark {shown(target)}: decorate the function, not a bound method"
+        msg = f"@track cannot mark {short_repr(target)}: decorate the function, not a bound method"
         raise TypeError(msg) from None
 
 
@@ -220,14 +220,14 @@ def marked_handlers() -> list[str]:
     return sorted({mark.handler for mark in _marks})
 
 
-def marks_on(handler: Callable[..., Any]) -> tuple[Mark, ...]:
+def marks_on(handler: Callable[..., Any]) -> tuple[TrackSpec, ...]:
     """Marks that a handler carries now, whether aiogram has seen them or not."""
     function = inspect.unwrap(handler)
     marks = applying(handler, getattr(function, "aiogram_flag", {}).get(FLAG, ()))
     return (*hidden_marks(handler), *marks)
 
 
-def hidden_marks(handler: Callable[..., Any]) -> tuple[Mark, ...]:
+def hidden_marks(handler: Callable[..., Any]) -> tuple[TrackSpec, ...]:
     """Marks beneath dishka's ``inject``, which passes on no flags of what it wraps."""
     # Asked for each update, so a handler that wraps nothing is not unwrapped.
     function = inspect.unwrap(handler) if hasattr(handler, "__wrapped__") else handler
@@ -235,7 +235,7 @@ def hidden_marks(handler: Callable[..., Any]) -> tuple[Mark, ...]:
     return () if injected is None else marks_on(injected)
 
 
-def applying(handler: Callable[..., Any], marks: Collection[Mark]) -> tuple[Mark, ...]:
+def applying(handler: Callable[..., Any], marks: Collection[TrackSpec]) -> tuple[TrackSpec, ...]:
     """Leave out marks that were made on other wrappers of the same function.
 
     :param marks: as aiogram read them from the function beneath all wrappers.

@@ -3,17 +3,20 @@
 ::
 
     GPError
-    ├── ConfigurationError      a constructor argument or setting is wrong
-    ├── EventError              an event cannot be built from what was given
-    ├── StoreError              the store could not do what was asked
-    │   ├── StoreLocked         another process owns the file
-    │   └── StoreMismatch       the file is not ours, or a newer version wrote it
-    └── DeliveryError           a destination did not take events (only destinations raise it)
-        ├── Unreachable         no usable answer: try again later
-        ├── Throttled           asked to wait: try again when told, count no attempt
-        ├── Refused             credentials or address are wrong: keep the events, pause
-        ├── Rejected            these events will never be taken
-        └── Skipped             these events are not meant for this destination
+    ├── ConfigurationError              a constructor argument or setting is wrong
+    ├── EventError                      an event cannot be built from what was given
+    ├── StoreError                      the store could not do what was asked
+    │   ├── StoreLocked                 another process owns the file
+    │   └── StoreMismatch               the file is not ours, or a newer version wrote it
+    └── DeliveryError                   a destination did not take an event
+        ├── DeliveryFailed              no usable answer: tried again later
+        ├── RateLimited                 asked to wait: tried again when told, no attempt counted
+        ├── DestinationMisconfigured    the call is wrong, not the event: the destination pauses
+        ├── EventRejected               this event will never be taken: a dead letter
+        └── EventSkipped                this event is not meant for this destination
+
+``Unreachable``, ``Throttled``, ``Refused``, ``Rejected`` and ``Skipped`` are earlier names of the
+last five. They stay until 1.0.
 """
 
 from __future__ import annotations
@@ -44,18 +47,18 @@ class StoreMismatch(StoreError):  # noqa: N818
 
 
 class DeliveryError(GPError):
-    """A destination did not take events.
+    """A destination did not take an event.
 
     :param reason: what happened, without secrets: it is logged and kept with the delivery.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        #: A text whatever was given, so that any store can keep it.
+        #: Always text, so that any store can keep it.
         self.reason = str(reason)
 
 
-class Unreachable(DeliveryError):  # noqa: N818
+class DeliveryFailed(DeliveryError):  # noqa: N818 - reads as what happened
     """No usable answer came; the courier tries again later.
 
     :param reason: what happened.
@@ -67,7 +70,7 @@ class Unreachable(DeliveryError):  # noqa: N818
         self.ambiguous = ambiguous
 
 
-class Throttled(DeliveryError):  # noqa: N818
+class RateLimited(DeliveryError):  # noqa: N818
     """The destination asks to wait. No attempt is counted.
 
     :param reason: what happened.
@@ -79,28 +82,37 @@ class Throttled(DeliveryError):  # noqa: N818
         self.retry_after = retry_after
 
 
-class Refused(DeliveryError):  # noqa: N818
-    """Credentials or address are wrong: the destination pauses and keeps its events."""
+class DestinationMisconfigured(DeliveryError):  # noqa: N818
+    """Credentials, address or API version are wrong: pause, and keep the events."""
 
 
-class Rejected(DeliveryError):  # noqa: N818
-    """The destination read these events and will never take them as they are.
+class EventRejected(DeliveryError):  # noqa: N818
+    """The destination will never take this event as it is.
 
-    Of several events sent together the courier finds the bad ones by halving.
+    Raised for several events sent together, it says that at least one of them is bad; the courier
+    finds which by halving the batch.
     """
 
 
-class Skipped(DeliveryError):  # noqa: N818
-    """These events are not meant for this destination; they are settled without being sent."""
+class EventSkipped(DeliveryError):  # noqa: N818
+    """This event is not meant for this destination; it is settled without being sent."""
 
 
-def shown(value: object) -> str:
-    """Return a value as an error message may show it: short, and safe for any object."""
+# Earlier names; they stay until 1.0.
+Unreachable = DeliveryFailed
+Throttled = RateLimited
+Refused = DestinationMisconfigured
+Rejected = EventRejected
+Skipped = EventSkipped
+
+
+def short_repr(value: object) -> str:
+    """Return a repr for an error message: short, and safe for any object."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - a broken repr must not hide the real error
         return f"<{type(value).__name__}>"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
 
 
-_SHOWN = 60
+_LONGEST_REPR = 60

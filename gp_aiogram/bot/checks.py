@@ -11,7 +11,7 @@ from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.router import INTERNAL_UPDATE_TYPES
 
 from gp_aiogram.bot.handlers import marks_of
-from gp_aiogram.decorators import DEPOSIT, Mark, marks_on
+from gp_aiogram.decorators import DEPOSIT, TrackSpec, marks_on
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError, EventError
 from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, new_event
@@ -49,7 +49,7 @@ def check_decorators(dispatcher: Dispatcher, tracker: Tracker) -> None:
                 _check_currency(mark, tracker)
 
 
-def _check_currency(mark: Mark, tracker: Tracker) -> None:
+def _check_currency(mark: TrackSpec, tracker: Tracker) -> None:
     currency = mark.arguments.get("currency")
     if not isinstance(currency, str) or (tracker.stars is not None and is_stars(currency)):
         return
@@ -68,7 +68,7 @@ def _check_currency(mark: Mark, tracker: Tracker) -> None:
             raise ConfigurationError(msg)
 
 
-def _receivers(mark: Mark, currency: str, tracker: Tracker) -> list[Destination]:
+def _receivers(mark: TrackSpec, currency: str, tracker: Tracker) -> list[Destination]:
     """Return the destinations that surely get what a mark records."""
     to = mark.arguments.get("to")
     if to is None:

@@ -25,11 +25,11 @@ from gp_aiogram.decorators import (
     Arguments,
     DepositArguments,
     Handler,
-    Mark,
+    TrackSpec,
     new_mark,
     signature_of,
 )
-from gp_aiogram.errors import shown
+from gp_aiogram.errors import short_repr
 from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
@@ -100,7 +100,7 @@ tracked = _Tracked()
 def _checked(name: object) -> str:
     if isinstance(name, str) and name:
         return name
-    msg = f"write tracked(callback, 'REG') with the event's name, not tracked({shown(name)})"
+    msg = f"write tracked(callback, 'REG') with the event's name, not tracked({short_repr(name)})"
     raise TypeError(msg)
 
 
@@ -110,7 +110,7 @@ def _wrapped(callback: Any, name: str, arguments: Mapping[str, Any]) -> Any:
         msg = f"tracked() has no argument {unknown[0]!r}"
         raise TypeError(msg)
     if not callable(callback):
-        msg = f"tracked() wants the callback itself, not {shown(callback)}"
+        msg = f"tracked() wants the callback itself, not {short_repr(callback)}"
         raise TypeError(msg)
     if any(hasattr(callback, attribute) for attribute in _TAKEN):
         msg = f"put @tracked({name!r}) below the scene's decorator: above it, it would do nothing"
@@ -144,7 +144,7 @@ async def _called(callback: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 async def _record(
-    mark: Mark,
+    mark: TrackSpec,
     callback: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -182,7 +182,7 @@ def _own_arguments(callback: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         return {}
 
 
-def _explain(mark: Mark, data: Mapping[str, Any]) -> None:
+def _explain(mark: TrackSpec, data: Mapping[str, Any]) -> None:
     if not data:
         reason = "it is for dialogs and scenes; mark handlers with @track"
     elif "event_from_user" in data:

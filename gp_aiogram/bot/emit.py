@@ -16,7 +16,7 @@ from gp_aiogram.bot.handlers import marks_of
 from gp_aiogram.bot.recorder import Recorder
 from gp_aiogram.bot.runs import Run
 from gp_aiogram.bot.updates import GP_KEY, complete, user_tracker
-from gp_aiogram.decorators import Mark
+from gp_aiogram.decorators import TrackSpec
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
 
@@ -62,14 +62,14 @@ class EmitMiddleware(BaseMiddleware):
             recording = self._record(marks, event, data, result)
             if isinstance(event, PreCheckoutQuery):
                 # Its answer may be what the handler has returned, and the buyer waits for it.
-                self.tracker.run_aside(recording)
+                self.tracker.run_in_background(recording)
             else:
                 await recording
         return answer
 
     async def _record(
         self,
-        marks: Sequence[Mark],
+        marks: Sequence[TrackSpec],
         event: TelegramObject,
         data: dict[str, Any],
         result: Any,

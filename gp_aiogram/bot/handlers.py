@@ -7,10 +7,10 @@ from types import FunctionType
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.fsm.scene import SceneHandlerWrapper
 
-from gp_aiogram.decorators import FLAG, Mark, applying, hidden_marks
+from gp_aiogram.decorators import FLAG, TrackSpec, applying, hidden_marks
 
 
-def marks_of(handler: HandlerObject) -> tuple[Mark, ...]:
+def marks_of(handler: HandlerObject) -> tuple[TrackSpec, ...]:
     """Return the marks that apply when aiogram calls a handler."""
     callback = handler.callback
     if isinstance(callback, FunctionType) and not callback.__dict__:

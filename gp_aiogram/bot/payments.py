@@ -9,8 +9,8 @@ from typing import Any
 
 from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, SuccessfulPayment
 
-from gp_aiogram.errors import EventError, shown
-from gp_aiogram.model.event import checked_user_data
+from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.model.event import validate_user_data
 from gp_aiogram.model.money import from_minor_units
 
 #: What ``user_data`` keeps of a payment, where it is said (Bot API, ``SuccessfulPayment``).
@@ -73,12 +73,12 @@ def completed(arguments: Mapping[str, Any], payment: Payment) -> dict[str, Any]:
     known: dict[str, Any] = {"currency": payment.currency, **arguments}
     if "value" not in known:
         if str(known["currency"]).strip().upper() != payment.currency:
-            msg = f"the payment is in {payment.currency}, not in {shown(known['currency'])}"
+            msg = f"the payment is in {payment.currency}, not in {short_repr(known['currency'])}"
             raise EventError(msg)
         known["value"] = payment.value
     if payment.charge_id is not None:
         known.setdefault("once", payment.charge_id)
-    known["user_data"] = {**payment.user_data, **checked_user_data(known.get("user_data"))}
+    known["user_data"] = {**payment.user_data, **validate_user_data(known.get("user_data"))}
     return known
 
 

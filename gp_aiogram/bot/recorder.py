@@ -7,7 +7,7 @@ from typing import Any
 
 from gp_aiogram.bot.payments import completed, is_refund, payment_of
 from gp_aiogram.bot.updates import GP_KEY
-from gp_aiogram.decorators import DEPOSIT, Mark, resolve
+from gp_aiogram.decorators import DEPOSIT, TrackSpec, resolve
 from gp_aiogram.errors import EventError, GPError
 from gp_aiogram.model.event import FIRST_DEPOSIT, REFUND
 from gp_aiogram.tracker import Tracker
@@ -28,7 +28,7 @@ class Recorder:
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
 
-    async def record(self, mark: Mark, event: Any, data: dict[str, Any], result: Any) -> None:
+    async def record(self, mark: TrackSpec, event: Any, data: dict[str, Any], result: Any) -> None:
         """Record the event of a mark, if it applies.
 
         :param event: what MagicFilters look at.
@@ -42,7 +42,9 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - the bot's own error handlers must not see it
             self._count_error(mark, error, exc_info=error)
 
-    async def _record(self, mark: Mark, event: Any, data: dict[str, Any], result: Any) -> None:
+    async def _record(
+        self, mark: TrackSpec, event: Any, data: dict[str, Any], result: Any
+    ) -> None:
         gp: UserTracker | None = data.get(GP_KEY)
         if gp is None:
             logger.debug("@track(%r) on %s: the update names no user", mark.name, mark.handler)
@@ -56,7 +58,7 @@ class Recorder:
             name: await _resolved(name, argument, event, scope)
             for name, argument in mark.arguments.items()
         }
-        arguments.setdefault("event_id", gp.event_id(mark.rule, mark.name))
+        arguments.setdefault("event_id", gp.event_id(mark.site_id, mark.name))
         payment = payment_of(event)
         if payment is not None:
             arguments = completed(arguments, payment)
@@ -74,11 +76,11 @@ class Recorder:
 
     def _count_error(
         self,
-        mark: Mark,
+        mark: TrackSpec,
         error: Exception,
         exc_info: Exception | None = None,
     ) -> None:
-        self._tracker.counts["rule_errors"] += 1
+        self._tracker.counts["decorator_errors"] += 1
         logger.error(
             "@track(%r) on %s recorded nothing: %s",
             mark.name,

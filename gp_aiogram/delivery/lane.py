@@ -12,7 +12,14 @@ from datetime import datetime, timedelta
 
 from gp_aiogram.delivery.pacing import Pacer, PacerState, retry_delay
 from gp_aiogram.destinations.base import Destination, Receipt
-from gp_aiogram.errors import DeliveryError, Refused, Rejected, Skipped, Throttled, Unreachable
+from gp_aiogram.errors import (
+    DeliveryError,
+    DeliveryFailed,
+    DestinationMisconfigured,
+    EventRejected,
+    EventSkipped,
+    RateLimited,
+)
 from gp_aiogram.model.event import utc_from_timestamp
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import opt_out_key
@@ -168,7 +175,7 @@ class Lane:
             return False
         try:
             receipts = await self._send(batch)
-        except Rejected as error:
+        except EventRejected as error:
             self._pacer.succeeded()
             if len(batch) == 1:
                 await self._settle(batch, "dead", _with_doubt(batch[0], error.reason))
@@ -213,7 +220,7 @@ class Lane:
             # A destination that breaks the contract must not lose events.
             logger.exception("%s: send() failed unexpectedly", self.destination.name)
             reason = f"{type(error).__name__} in send(), see the log"
-            raise Unreachable(reason, ambiguous=True) from error
+            raise DeliveryFailed(reason, ambiguous=True) from error
         if receipts is None:
             return [{}] * len(batch)
         if not _fit(receipts, batch):
@@ -223,12 +230,12 @@ class Lane:
         return receipts
 
     async def _settle_failure(self, batch: Sequence[Delivery], error: DeliveryError) -> None:
-        if isinstance(error, Skipped):
+        if isinstance(error, EventSkipped):
             await self._settle(batch, "skipped", error.reason)
-        elif isinstance(error, Throttled):
+        elif isinstance(error, RateLimited):
             self._pacer.throttled(error.retry_after, error.reason)
             await self._put_back(batch)
-        elif isinstance(error, Refused):
+        elif isinstance(error, DestinationMisconfigured):
             probe = self._pacer.state == "refused" and self._pacer.wait == 0
             self._pacer.refused(error.reason)
             # The next probe is another event: one refused for its own sake must not block all.
@@ -253,7 +260,7 @@ class Lane:
             await self._write(batch, "pending", provisional=True)
 
     async def _retry_or_hold(self, batch: Sequence[Delivery], error: DeliveryError) -> None:
-        ambiguous = isinstance(error, Unreachable) and error.ambiguous
+        ambiguous = isinstance(error, DeliveryFailed) and error.ambiguous
         if ambiguous and self.destination.ambiguous == "hold":
             await self._settle(batch, "dead", f"{MAY_BE_TAKEN}: {error.reason}")
             return

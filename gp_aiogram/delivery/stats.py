@@ -32,9 +32,9 @@ class Stats:
         events ``dropped`` by ``before_send``, what users who ``opted_out`` did, refunds of which
         a destination knows nothing (``unrefunded``), and what went wrong and was logged:
         ``capture_errors``, ``session_errors`` (a session could not be read), ``profile_errors``
-        (traits and click could not), ``rule_errors`` (a decorator's argument), ``auto_errors``
-        (an update of Telegram's). The landing endpoint adds ``click_errors``, ``invite_errors``
-        and ``clicks_limited``.
+        (traits and click could not), ``decorator_errors`` (a decorator's argument),
+        ``auto_errors`` (an update of Telegram's). The landing endpoint adds ``click_errors``,
+        ``invite_errors`` and ``clicks_limited``.
     :param destinations: by name.
     """
 

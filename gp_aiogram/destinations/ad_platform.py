@@ -14,9 +14,9 @@ from typing import Any
 
 from gp_aiogram.destinations.http import HTTPDestination
 from gp_aiogram.destinations.schema import is_digest
-from gp_aiogram.errors import ConfigurationError, EventError, Rejected, shown
+from gp_aiogram.errors import ConfigurationError, EventError, EventRejected, short_repr
 from gp_aiogram.model.event import REFUND, Event
-from gp_aiogram.model.money import Exchange, json_number
+from gp_aiogram.model.money import CurrencyConverter, json_number
 
 logger = logging.getLogger("gp_aiogram.destinations")
 
@@ -42,7 +42,7 @@ class AdDestination(HTTPDestination):
     """A destination with its own names for events, which takes some currencies only."""
 
     _names: Mapping[str, str]
-    _exchange: Exchange
+    _exchange: CurrencyConverter
 
     def wants(self, event: Event) -> bool:
         """Leave out refunds, unless ``event_names`` has a name for them.
@@ -56,7 +56,7 @@ class AdDestination(HTTPDestination):
         return self._exchange.knows(currency)
 
 
-def checked_code(where: str, code: object) -> str:
+def validate_code(where: str, code: object) -> str:
     """Return the id of a pixel or of a test.
 
     :param where: names the argument, e.g. ``MetaCAPI(pixel_id=...)``.
@@ -72,14 +72,14 @@ def checked_code(where: str, code: object) -> str:
     return text
 
 
-def checked_test_code(where: str, code: object, name: str, meaning: str) -> str:
+def validate_test_code(where: str, code: object, name: str, meaning: str) -> str:
     """Return the code of a test, and warn: it is easily forgotten.
 
     :param name: of the destination.
     :param meaning: what the platform does with test events.
-    :raises ConfigurationError: as :func:`checked_code`.
+    :raises ConfigurationError: as :func:`validate_code`.
     """
-    checked = checked_code(where, code)
+    checked = validate_code(where, code)
     logger.warning(
         "%s: test_event_code is set, and %s: remove it when the test is over",
         name,
@@ -88,7 +88,7 @@ def checked_test_code(where: str, code: object, name: str, meaning: str) -> str:
     return checked
 
 
-def checked_choice(where: str, choice: object, choices: Collection[str], advice: str = "") -> str:
+def validate_choice(where: str, choice: object, choices: Collection[str], advice: str = "") -> str:
     """Return one of several texts.
 
     :param where: names the argument.
@@ -96,12 +96,12 @@ def checked_choice(where: str, choice: object, choices: Collection[str], advice:
     :raises ConfigurationError: when it is none of them.
     """
     if not isinstance(choice, str) or choice not in choices:
-        msg = f"{where} must be one of {', '.join(choices)}, not {shown(choice)}{advice}"
+        msg = f"{where} must be one of {', '.join(choices)}, not {short_repr(choice)}{advice}"
         raise ConfigurationError(msg)
     return choice
 
 
-def checked_names(
+def validate_names(
     where: str,
     names: Mapping[str, str],
     overrides: Mapping[str, str] | None,
@@ -132,7 +132,7 @@ def external_ids(event: Event, platform: str) -> str | list[str]:
     return [telegram, own] if own and own != telegram and is_digest(own) else telegram
 
 
-def digests(event: Event, platform: str, names: Mapping[str, str]) -> dict[str, str]:
+def hashed_fields(event: Event, platform: str, names: Mapping[str, str]) -> dict[str, str]:
     """Return the traits that are hashed, under the platform's names.
 
     What is no digest is left out: a raw e-mail address would spoil a whole batch, and worse.
@@ -149,7 +149,7 @@ def digests(event: Event, platform: str, names: Mapping[str, str]) -> dict[str, 
     }
 
 
-def with_own_contents(
+def map_contents(
     user_data: Mapping[str, Any],
     names: Mapping[str, str],
 ) -> Mapping[str, Any]:
@@ -172,23 +172,23 @@ def _renamed(part: object, names: Mapping[str, str]) -> object:
     return {**foreign, **{key: value for key, value in part.items() if key not in names}}
 
 
-def money(event: Event, exchange: Exchange) -> dict[str, int | float | str]:
+def money_fields(event: Event, exchange: CurrencyConverter) -> dict[str, int | float | str]:
     """Return value and currency as the platform takes them; nothing without a value.
 
-    :raises Rejected: when the currency is neither taken nor convertible.
+    :raises EventRejected: when the currency is neither taken nor convertible.
     """
     if event.value is None:
         return {}
     try:
         value, currency = _converted(exchange, event.value, event.currency)
     except EventError as error:
-        raise Rejected(str(error)) from None
+        raise EventRejected(str(error)) from None
     return {"value": value, "currency": currency}
 
 
 @lru_cache(maxsize=1024, typed=True)  # a bot has few prices
 def _converted(
-    exchange: Exchange,
+    exchange: CurrencyConverter,
     value: Decimal,
     currency: str | None,
 ) -> tuple[int | float, str]:
@@ -220,7 +220,7 @@ def visitor_ip(ip: str | None) -> str | None:
     return None if local else str(address)
 
 
-class OnceLog:
+class WarnOnce:
     """Says the same thing once, so that a mistake in a bot's code does not flood the log."""
 
     _MOST = 100

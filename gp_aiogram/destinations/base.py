@@ -7,10 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
+from gp_aiogram.errors import DeliveryError
 from gp_aiogram.model.event import Event
 
 #: What a destination answered for one event; kept with the delivery.
 Receipt = Mapping[str, Any]
+
+#: What became of one event of a batch: its receipt, or why it was not taken.
+SendOutcome = Receipt | DeliveryError
 
 Ambiguous = Literal["retry", "hold"]
 
@@ -18,7 +22,8 @@ Ambiguous = Literal["retry", "hold"]
 class Destination(ABC):
     """Where events go.
 
-    A subclass sets ``name``, implements :meth:`send`, and may override the limits below.
+    A subclass sets ``name`` and implements :meth:`send`. It may override :meth:`prepare` and the
+    limits below.
     """
 
     #: Tells this destination from the tracker's others, in the store and in ``to=``.
@@ -41,10 +46,10 @@ class Destination(ABC):
     #: After a failure that may hide a success: send again, or keep as a dead letter to decide on.
     ambiguous: Ambiguous = "retry"
 
-    def wants(self, event: Event) -> bool:
+    def accepts(self, event: Event) -> bool:
         """Tell whether this destination gets an event that was recorded without ``to=``.
 
-        It is asked for each event, by whichever thread keeps it, and must not wait for anything.
+        It must not block. What it raises is logged, and the event is delivered.
         """
         return self.only is None or event.name in self.only
 
@@ -55,18 +60,30 @@ class Destination(ABC):
         """
         return True
 
+    def prepare(self, event: Event) -> Any:
+        """Build what :meth:`send` gets of an event, without any I/O; by default the event itself.
+
+        What it raises concerns this event alone and says nothing of the destination's health. An
+        exception of another kind than these two makes a dead letter, too.
+
+        :raises EventRejected: when the event can never be sent: it becomes a dead letter.
+        :raises EventSkipped: when the event is not meant for this destination.
+        """
+        return event
+
     async def close(self) -> None:  # noqa: B027 - optional
         """Let go of connections; a later :meth:`send` opens new ones."""
 
     @abstractmethod
-    async def send(self, events: Sequence[Event]) -> Sequence[Receipt] | None:
-        """Send events, all or none; return when the destination has taken them.
+    async def send(self, batch: Sequence[Any]) -> Sequence[SendOutcome] | None:
+        """Send what :meth:`prepare` made of events; return when the destination has answered.
 
-        :param events: 1 to ``batch_size`` events, none of them over age.
-        :return: a receipt for each event, in order, or None when there is nothing to remember.
-        :raises Unreachable: try again later.
-        :raises Throttled: try again when told.
-        :raises Refused: pause until somebody mends credentials or address.
-        :raises Rejected: at least one of these events is bad.
-        :raises Skipped: these events are not meant for this destination.
+        :param batch: 1 to ``batch_size`` prepared events, none of them over age.
+        :return: for each of them, in order, a receipt or a :class:`DeliveryError`; None when the
+            destination took all of them and there is nothing to remember.
+        :raises DeliveryFailed: try again later.
+        :raises RateLimited: try again when told.
+        :raises DestinationMisconfigured: pause until somebody fixes credentials or address.
+        :raises EventRejected: at least one of these events is bad.
+        :raises EventSkipped: these events are not meant for this destination.
         """

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import httpx
 
 from gp_aiogram.destinations.base import Ambiguous, Receipt
-from gp_aiogram.destinations.http import HTTPDestination, checked_secret
-from gp_aiogram.errors import ConfigurationError, Rejected, Unreachable, shown
+from gp_aiogram.destinations.http import HTTPDestination, validate_secret
+from gp_aiogram.errors import ConfigurationError, DeliveryFailed, EventRejected, short_repr
 from gp_aiogram.model.event import Event
 
 #: What the answer tells of an event.
@@ -48,7 +48,7 @@ class GramPixel(HTTPDestination):
         ambiguous: Ambiguous = "retry",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        key = checked_secret("GramPixel(api_key=...)", api_key)
+        key = validate_secret("GramPixel(api_key=...)", api_key)
         super().__init__(
             name=name,
             base_url=base_url,
@@ -57,7 +57,9 @@ class GramPixel(HTTPDestination):
             transport=transport,
         )
         if ambiguous not in get_args(Ambiguous):
-            msg = f"GramPixel(ambiguous=...) must be 'retry' or 'hold', not {shown(ambiguous)}"
+            msg = (
+                f"GramPixel(ambiguous=...) must be 'retry' or 'hold', not {short_repr(ambiguous)}"
+            )
             raise ConfigurationError(msg)
         self.workspace_id = _workspace_id(workspace_id)
         self.ambiguous = ambiguous
@@ -105,9 +107,9 @@ class GramPixel(HTTPDestination):
             accepted = answer["ok"]
         except (ValueError, TypeError, KeyError, RecursionError):
             msg = f"the answer is not GramPixel's: {answered}"
-            raise Unreachable(msg, ambiguous=True) from None
+            raise DeliveryFailed(msg, ambiguous=True) from None
         if accepted is not True:
-            raise Rejected(answered)
+            raise EventRejected(answered)
         data = answer.get("data")
         if not isinstance(data, dict):
             return {}

@@ -23,11 +23,11 @@ from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
-    Refused,
-    Rejected,
-    Throttled,
-    Unreachable,
-    shown,
+    DeliveryFailed,
+    DestinationMisconfigured,
+    EventRejected,
+    RateLimited,
+    short_repr,
 )
 
 #: Seconds: to connect, between two parts of an answer, and for the whole request.
@@ -65,10 +65,10 @@ class HTTPDestination(Destination):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if not name or not isinstance(name, str):
-            msg = f"{type(self).__name__}(name=...) must be a text, not {shown(name)}"
+            msg = f"{type(self).__name__}(name=...) must be a text, not {short_repr(name)}"
             raise ConfigurationError(msg)
         self.name = name
-        self.base_url = checked_url(f"{type(self).__name__}(base_url=...)", base_url)
+        self.base_url = validate_url(f"{type(self).__name__}(base_url=...)", base_url)
         self._headers = {"user-agent": f"gp_aiogram/{__version__}", **(headers or {})}
         self._secrets = [form for secret in secrets for form in _forms(secret)]
         self._transport = transport
@@ -89,7 +89,7 @@ class HTTPDestination(Destination):
     ) -> httpx.Response:
         """Post JSON and return the answer, whatever its status.
 
-        :raises Unreachable: when no answer came; ambiguous unless surely nothing was sent.
+        :raises DeliveryFailed: when no answer came; ambiguous unless surely nothing was sent.
         """
         # ASCII escapes carry what UTF-8 cannot (lone surrogates that users paste).
         content = _compact(body).encode()
@@ -99,7 +99,7 @@ class HTTPDestination(Destination):
     async def get(self, path: str, query: Mapping[str, Any]) -> httpx.Response:
         """Ask by GET, as postbacks do, and return the answer, whatever its status.
 
-        :raises Unreachable: when no answer came; ambiguous unless surely nothing was sent.
+        :raises DeliveryFailed: when no answer came; ambiguous unless surely nothing was sent.
         """
         return await self._answer("GET", path, params=dict(query))
 
@@ -110,10 +110,10 @@ class HTTPDestination(Destination):
             return await asyncio.wait_for(client.send(request), TOTAL_TIMEOUT)
         except asyncio.TimeoutError:
             msg = f"no answer within {TOTAL_TIMEOUT:g} s"
-            raise Unreachable(msg, ambiguous=True) from None
+            raise DeliveryFailed(msg, ambiguous=True) from None
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             ambiguous = not isinstance(error.__cause__, _NOT_SENT)
-            raise Unreachable(self._reason(_described(error)), ambiguous=ambiguous) from None
+            raise DeliveryFailed(self._reason(_described(error)), ambiguous=ambiguous) from None
 
     def raise_for_status(self, response: httpx.Response) -> None:
         """Turn an HTTP status that is no success into the error that the courier acts on."""
@@ -125,17 +125,17 @@ class HTTPDestination(Destination):
         if status == HTTPStatus.TOO_MANY_REQUESTS or (
             status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
         ):
-            raise Throttled(reason, retry_after=retry_after)
+            raise RateLimited(reason, retry_after=retry_after)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise Refused(reason)
+            raise DestinationMisconfigured(reason)
         if response.is_redirect or response.is_informational:
             msg = self._reason(f"HTTP {status}: is base_url={self.base_url!r} right?")
-            raise Refused(msg)
+            raise DestinationMisconfigured(msg)
         if response.is_server_error or status == HTTPStatus.REQUEST_TIMEOUT:
             # 503 and 408 say that the request was not handled; any other 5xx leaves it open.
             handled = status not in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.REQUEST_TIMEOUT)
-            raise Unreachable(reason, ambiguous=handled)
-        raise Rejected(reason)
+            raise DeliveryFailed(reason, ambiguous=handled)
+        raise EventRejected(reason)
 
     def cleaned(self, error: DeliveryError) -> DeliveryError:
         """Take the secrets out of an error that was made from an answer."""
@@ -166,7 +166,7 @@ class HTTPDestination(Destination):
         return text[:_REASON_LENGTH]
 
 
-def checked_url(where: str, base_url: object) -> str:
+def validate_url(where: str, base_url: object) -> str:
     """Return the URL that paths of an HTTP API are appended to.
 
     :param where: names the argument, e.g. ``GramPixel(base_url=...)``.
@@ -187,7 +187,7 @@ def checked_url(where: str, base_url: object) -> str:
     return text
 
 
-def checked_secret(where: str, secret: object) -> str:
+def validate_secret(where: str, secret: object) -> str:
     """Return a secret that can go into an HTTP header.
 
     :param where: names the argument, e.g. ``GramPixel(api_key=...)``.

@@ -15,26 +15,26 @@ import httpx
 
 from gp_aiogram.destinations.ad_platform import (
     AdDestination,
-    checked_choice,
-    checked_code,
-    checked_names,
-    checked_test_code,
     logger,
-    money,
+    money_fields,
+    validate_choice,
+    validate_code,
+    validate_names,
+    validate_test_code,
 )
 from gp_aiogram.destinations.base import Ambiguous, Receipt
-from gp_aiogram.destinations.http import checked_secret, json_object
+from gp_aiogram.destinations.http import json_object, validate_secret
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
-    Refused,
-    Rejected,
-    Skipped,
-    Unreachable,
+    DeliveryFailed,
+    DestinationMisconfigured,
+    EventRejected,
+    EventSkipped,
 )
 from gp_aiogram.model import catalogue
 from gp_aiogram.model.event import Event
-from gp_aiogram.model.money import TIKTOK_CURRENCIES, Exchange, Rates
+from gp_aiogram.model.money import TIKTOK_CURRENCIES, CurrencyConverter, Rates
 
 #: A lead's id, or what finds it for an event; None when the user is no lead.
 LeadId = str | Callable[[Event], str | Awaitable[str | None] | None]
@@ -54,9 +54,9 @@ _PLATFORMS: Mapping[str, tuple[Mapping[str, str], frozenset[str] | None]] = {
 _LEAD_PREFIX = "lead_"
 
 _ERRORS: Mapping[str, type[DeliveryError]] = {
-    "VALIDATION_ERROR": Rejected,
-    "UNAUTHORIZED": Refused,
-    "NOT_FOUND": Rejected,
+    "VALIDATION_ERROR": EventRejected,
+    "UNAUTHORIZED": DestinationMisconfigured,
+    "NOT_FOUND": EventRejected,
 }
 
 #: What the answer tells of an event.
@@ -106,7 +106,7 @@ class LeadSail(AdDestination):
         ambiguous: Ambiguous = "retry",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        key = checked_secret("LeadSail(api_key=...)", api_key)
+        key = validate_secret("LeadSail(api_key=...)", api_key)
         super().__init__(
             name=name,
             base_url=base_url,
@@ -114,22 +114,22 @@ class LeadSail(AdDestination):
             secrets=(key,),
             transport=transport,
         )
-        self.pixel_id = checked_code("LeadSail(pixel_id=...)", pixel_id)
-        self.platform = checked_choice("LeadSail(platform=...)", platform, _PLATFORMS)
-        self.action_source = checked_choice(
+        self.pixel_id = validate_code("LeadSail(pixel_id=...)", pixel_id)
+        self.platform = validate_choice("LeadSail(platform=...)", platform, _PLATFORMS)
+        self.action_source = validate_choice(
             "LeadSail(action_source=...)",
             action_source,
             ACTION_SOURCES,
         )
-        checked_choice("LeadSail(ambiguous=...)", ambiguous, get_args(Ambiguous))
+        validate_choice("LeadSail(ambiguous=...)", ambiguous, get_args(Ambiguous))
         self.ambiguous = ambiguous
         names, currencies = _PLATFORMS[self.platform]
-        self._names = checked_names("LeadSail(event_names=...)", names, event_names)
-        self._exchange = Exchange("LeadSail", rates, taken=currencies)
+        self._names = validate_names("LeadSail(event_names=...)", names, event_names)
+        self._exchange = CurrencyConverter("LeadSail", rates, taken=currencies)
         self._lead_id = _checked_lead(lead_id)
         self._test = {}
         if test_event_code is not None:
-            code = checked_test_code(
+            code = validate_test_code(
                 "LeadSail(test_event_code=...)",
                 test_event_code,
                 self.name,
@@ -145,7 +145,7 @@ class LeadSail(AdDestination):
     async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Send one event; the receipt holds what the answer says of lead, pixel and event name.
 
-        :raises Skipped: when the user is no lead.
+        :raises EventSkipped: when the user is no lead.
         :raises DeliveryError: as the contract says.
         """
         (event,) = events
@@ -154,7 +154,7 @@ class LeadSail(AdDestination):
         return [self._receipt(await self.post(_PATH, body, headers))]
 
     def _body(self, event: Event, lead_id: str) -> dict[str, Any]:
-        amount = money(event, self._exchange)
+        amount = money_fields(event, self._exchange)
         worth = {"eventValue": amount["value"], "currency": amount["currency"]} if amount else {}
         return {
             "leadId": lead_id,
@@ -176,7 +176,7 @@ class LeadSail(AdDestination):
             "the user is no lead of LeadSail: tell which one by LeadSail(lead_id=...) or "
             "identify(lead_id=...), or let the deep link carry lead_..."
         )
-        raise Skipped(msg)
+        raise EventSkipped(msg)
 
     async def _asked(self, event: Event) -> str | None:
         """Return what ``lead_id=`` says; its failures are not LeadSail's, and nothing was sent."""
@@ -188,10 +188,10 @@ class LeadSail(AdDestination):
         except Exception as error:
             logger.exception("%s: lead_id=... failed", self.name)
             msg = f"{type(error).__name__} in lead_id=..., see the log"
-            raise Unreachable(msg) from error
+            raise DeliveryFailed(msg) from error
         if lead_id is not None and not isinstance(lead_id, (str, int)):
             msg = f"lead_id=... must return a text or None, not {type(lead_id).__name__}"
-            raise Rejected(msg)
+            raise EventRejected(msg)
         return None if lead_id is None else str(lead_id)
 
     def _receipt(self, response: httpx.Response) -> Receipt:
@@ -205,10 +205,10 @@ class LeadSail(AdDestination):
         fired = data if isinstance(data, dict) else {}
         flags = (answer.get("success"), fired.get("success"))
         if any(flag is False for flag in flags):
-            raise Rejected(self._reason(f"HTTP {response.status_code}: {response.text}"))
+            raise EventRejected(self._reason(f"HTTP {response.status_code}: {response.text}"))
         if not all(flag is True for flag in flags):
             msg = f"the answer is not LeadSail's: HTTP {response.status_code}: {response.text}"
-            raise Unreachable(self._reason(msg), ambiguous=True)
+            raise DeliveryFailed(self._reason(msg), ambiguous=True)
         known = {key: fired.get(key) for key in _RECEIPT}
         return {key: self._reason(str(value)) for key, value in known.items() if value is not None}
 

@@ -8,7 +8,7 @@ from datetime import date
 from functools import lru_cache
 from hashlib import sha256
 
-from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.errors import ConfigurationError, short_repr
 from gp_aiogram.identity import meta, tiktok
 from gp_aiogram.identity.text import SPACES
 
@@ -99,8 +99,8 @@ def _rule(field: str, platform: str) -> Rule:
 
 def _unknown(field: object, platform: object) -> str:
     if platform not in PLATFORMS:
-        return f"platform must be one of {', '.join(PLATFORMS)}, not {shown(platform)}"
-    return f"field must be one of {', '.join(FIELDS)}, not {shown(field)}"
+        return f"platform must be one of {', '.join(PLATFORMS)}, not {short_repr(platform)}"
+    return f"field must be one of {', '.join(FIELDS)}, not {short_repr(field)}"
 
 
 def _text(field: str, value: object) -> str | None:

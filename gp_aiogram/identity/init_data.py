@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qsl
 
-from gp_aiogram.errors import EventError, shown
-from gp_aiogram.model.event import checked_telegram_id, is_text
+from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.model.event import is_text, validate_telegram_id
 
 #: How far Telegram's clock may be ahead of ours.
 CLOCK_SKEW = timedelta(minutes=5)
@@ -22,7 +22,7 @@ _UNIX_TIME = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(frozen=True)
-class Opening:
+class MiniAppLaunch:
     """One opening of a Mini App, as Telegram vouches for it.
 
     :param bot_id: the bot whose Mini App it is.
@@ -37,13 +37,13 @@ class Opening:
     auth_date: datetime
 
 
-def verified(
+def validate_init_data(
     token: str,
     init_data: str,
     *,
     now: datetime,
     max_age: timedelta | float,
-) -> Opening:
+) -> MiniAppLaunch:
     """Read init data that a bot's token proves to be Telegram's.
 
     Source: https://core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app
@@ -59,7 +59,7 @@ def verified(
     oldest = _age(max_age)
     fields = _fields(init_data)
     _check_hash(token, fields)
-    return Opening(
+    return MiniAppLaunch(
         bot_id=bot_id,
         telegram_id=_telegram_id(fields.get("user", "")),
         start_param=fields.get("start_param"),
@@ -73,7 +73,9 @@ def _age(max_age: object) -> timedelta:
         with suppress(ValueError, OverflowError):
             age = timedelta(seconds=max_age)
     if not isinstance(age, timedelta) or age <= timedelta(0):
-        msg = f"max_age must be a positive timedelta or number of seconds, not {shown(max_age)}"
+        msg = (
+            f"max_age must be a positive timedelta or number of seconds, not {short_repr(max_age)}"
+        )
         raise EventError(msg)
     return age
 
@@ -137,7 +139,7 @@ def _check_hash(token: str, fields: dict[str, str]) -> None:
 
 def _telegram_id(user: str) -> int:
     try:
-        return checked_telegram_id(json.loads(user)["id"])
+        return validate_telegram_id(json.loads(user)["id"])
     except (ValueError, TypeError, KeyError, RecursionError):
         msg = "init data names no user: only the one who opened the Mini App can be captured"
         raise EventError(msg) from None

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, TypeGuard
 
-from gp_aiogram.errors import ConfigurationError, EventError, shown
+from gp_aiogram.errors import ConfigurationError, EventError, short_repr
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.model.money import DEFAULT_CURRENCY, amount, currency_code
@@ -138,7 +138,7 @@ class Event:
         )
 
 
-def checked_auto(names: Collection[str]) -> frozenset[str]:
+def validate_auto(names: Collection[str]) -> frozenset[str]:
     """Return what ``Tracker(auto=...)`` names.
 
     :raises ConfigurationError: when a name is none of :data:`AUTO_NAMES`.
@@ -146,7 +146,7 @@ def checked_auto(names: Collection[str]) -> frozenset[str]:
     given = frozenset({names} if isinstance(names, str) else names)
     if unknown := given - AUTO_NAMES:
         known = ", ".join(sorted(AUTO_NAMES))
-        msg = f"auto=... may name {known}, not {shown(min(unknown, key=str))}"
+        msg = f"auto=... may name {known}, not {short_repr(min(unknown, key=str))}"
         raise ConfigurationError(msg)
     return given
 
@@ -171,26 +171,26 @@ def new_event(
     :param currency: ISO 4217 code; USD when a value comes without one, as GramPixel assumes.
     :raises EventError: the text names the rule that was broken.
     """
-    name = checked_text("name", name, MAX_NAME_LENGTH)
+    name = validate_text("name", name, MAX_NAME_LENGTH)
     if value is None and name in VALUED_NAMES:
         msg = f"{name} needs a value: ad platforms optimise for the amount (FTD, DEP, Purchase)"
         raise EventError(msg)
     if value is not None and currency is None:
         currency = DEFAULT_CURRENCY
     code = None if currency is None else currency_code(currency)
-    moment = checked_moment("event_time", event_time)
+    moment = validate_moment("event_time", event_time)
     return Event(
         event_id=time_ordered_id(moment)
         if event_id is None
-        else checked_text("event_id", event_id),
+        else validate_text("event_id", event_id),
         name=name,
         event_time=moment,
-        telegram_id=checked_telegram_id(telegram_id),
+        telegram_id=validate_telegram_id(telegram_id),
         bot_id=bot_id,
-        session_id=None if session_id is None else checked_text("session_id", session_id),
+        session_id=None if session_id is None else validate_text("session_id", session_id),
         value=None if value is None or code is None else amount(value, code),
         currency=code,
-        user_data=checked_user_data(user_data),
+        user_data=validate_user_data(user_data),
     )
 
 
@@ -220,28 +220,28 @@ def utc_from_timestamp(seconds: float) -> datetime:
     return from_ms(int(seconds * 1000))
 
 
-def checked_moment(what: str, moment: object) -> datetime:
+def validate_moment(what: str, moment: object) -> datetime:
     """Return a moment in UTC.
 
     :raises EventError: when it is none, or knows no time zone.
     """
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        msg = f"{what} must be a datetime with a time zone, not {shown(moment)}"
+        msg = f"{what} must be a datetime with a time zone, not {short_repr(moment)}"
         raise EventError(msg)
     try:
         return moment.astimezone(timezone.utc)
     except OverflowError:
-        msg = f"{what} is no moment in UTC: {shown(moment)}"
+        msg = f"{what} is no moment in UTC: {short_repr(moment)}"
         raise EventError(msg) from None
 
 
-def checked_text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str:
+def validate_text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str:
     """Return a text that is not blank and not too long.
 
     :raises EventError: when it is none.
     """
     if not is_text(value) or not value.strip() or len(value) > longest:
-        msg = f"{what} must be a text of 1 to {longest} characters, not {shown(value)}"
+        msg = f"{what} must be a text of 1 to {longest} characters, not {short_repr(value)}"
         raise EventError(msg)
     return value
 
@@ -254,18 +254,18 @@ def is_text(value: object) -> TypeGuard[str]:
         return False
 
 
-def checked_telegram_id(value: object) -> int:
+def validate_telegram_id(value: object) -> int:
     """Return a user's id.
 
     :raises EventError: when it is none.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_TELEGRAM_ID:
-        msg = f"telegram_id must be a user's positive integer id, not {shown(value)}"
+        msg = f"telegram_id must be a user's positive integer id, not {short_repr(value)}"
         raise EventError(msg)
     return value
 
 
-def checked_user_data(user_data: object) -> Mapping[str, Any]:
+def validate_user_data(user_data: object) -> Mapping[str, Any]:
     """Return a copy of what an event is to carry; nothing when None.
 
     :raises EventError: when it holds anything but JSON values, or too much.
@@ -275,7 +275,7 @@ def checked_user_data(user_data: object) -> Mapping[str, Any]:
     if _is_small_and_flat(user_data):
         return user_data.copy()
     if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):
-        msg = f"user_data must be a mapping with text keys, not {shown(user_data)}"
+        msg = f"user_data must be a mapping with text keys, not {short_repr(user_data)}"
         raise EventError(msg)
     try:
         text = _strict(dict(user_data))

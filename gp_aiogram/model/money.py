@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from iso4217 import Currency
 
-from gp_aiogram.errors import ConfigurationError, EventError, shown
+from gp_aiogram.errors import ConfigurationError, EventError, short_repr
 
 DEFAULT_CURRENCY = "USD"
 
@@ -49,7 +49,9 @@ def currency_code(code: object) -> str:
     :raises EventError: when the code is not one that money can be counted in.
     """
     if not isinstance(code, str):
-        msg = f"currency must be a three-letter ISO 4217 code such as 'USD', not {shown(code)}"
+        msg = (
+            f"currency must be a three-letter ISO 4217 code such as 'USD', not {short_repr(code)}"
+        )
         raise EventError(msg)
     upper = code.strip().upper()
     _exponent(upper)
@@ -135,7 +137,7 @@ class Stars:
         if not rate.is_finite() or not 0 < rate <= MAX_AMOUNT:
             msg = (
                 "Stars(rate=...) must be what one star is worth, such as Decimal('0.013'), "
-                f"not {shown(self.rate)}"
+                f"not {short_repr(self.rate)}"
             )
             raise ConfigurationError(msg)
         object.__setattr__(self, "rate", rate)
@@ -158,7 +160,7 @@ class Stars:
         return amount(_CONTEXT.multiply(number, self.rate), self.currency)
 
 
-class Exchange:
+class CurrencyConverter:
     """Which currencies an ad platform takes, and what becomes of the others.
 
     :param owner: the destination, for messages, e.g. ``TikTokEvents``.
@@ -220,7 +222,7 @@ class Exchange:
             msg = (
                 f"{self._owner}(rates=...) must say what one unit of a currency is worth in one "
                 f"that the platform takes, such as {{'GEL': ('USD', Decimal('0.37'))}}, "
-                f"not {shown(code)}: {shown(pair)}"
+                f"not {short_repr(code)}: {short_repr(pair)}"
             )
             raise ConfigurationError(msg)
         return str(code).strip().upper(), (target, number)
@@ -249,13 +251,13 @@ def _decimal(value: object) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        msg = f"value must be a number, not {type(value).__name__}: {shown(value)}"
+        msg = f"value must be a number, not {type(value).__name__}: {short_repr(value)}"
         raise EventError(msg)
     try:
         # A float goes through its shortest text, so that 0.1 stays 0.1.
         return Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     except (InvalidOperation, ValueError):
-        msg = f"value must be a number, not the text {shown(value)}"
+        msg = f"value must be a number, not the text {short_repr(value)}"
         raise EventError(msg) from None
 
 
@@ -276,7 +278,9 @@ def _exponent(code: str) -> int:
     try:
         exponent: int | None = Currency(code).exponent
     except ValueError:
-        msg = f"currency must be a three-letter ISO 4217 code such as 'USD', not {shown(code)}"
+        msg = (
+            f"currency must be a three-letter ISO 4217 code such as 'USD', not {short_repr(code)}"
+        )
         raise EventError(msg) from None
     if exponent is None:
         msg = f"{code} is a code of ISO 4217 that nobody can be charged in (metal, fund or test)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.errors import ConfigurationError, short_repr
 from gp_aiogram.model.session import LONGEST_WINDOW
 
 
@@ -30,6 +30,6 @@ class Retention:
             if not isinstance(age, timedelta) or not timedelta(0) < age <= LONGEST_WINDOW:
                 msg = (
                     f"Retention({field.name}=...) must be a positive timedelta of at most "
-                    f"{LONGEST_WINDOW.days} days, not {shown(age)}"
+                    f"{LONGEST_WINDOW.days} days, not {short_repr(age)}"
                 )
                 raise ConfigurationError(msg)

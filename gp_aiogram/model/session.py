@@ -1,9 +1,9 @@
-"""Which ad click a user came from: the payload grammar, the touches, and the one that counts."""
+"""Sessions: the grammar of payloads, the touches of users, and the touch that counts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
@@ -43,6 +43,55 @@ class Session:
     source: Source
     at: datetime
     payload: str
+
+
+@dataclass(frozen=True)
+class SessionQuery:
+    """Which touch of a user is looked for.
+
+    :param bot_id: a touch of this bot; None means of any bot.
+    :param since: not older than this; None sets no limit.
+    :param until: not younger than this; None sets no limit.
+    :param first: the first touch counts, not the last.
+    :param preferred: touches of these sources count before all others.
+    """
+
+    telegram_id: int
+    bot_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    first: bool = False
+    preferred: Collection[Source] = ()
+
+
+def pick(history: Iterable[Session], query: SessionQuery) -> Session | None:
+    """Return the touch that counts.
+
+    :param history: touches of the user, oldest first.
+    :return: None when no touch answers the query.
+    """
+    found: Session | None = None
+    for touch in history:
+        if not _answers(touch, query):
+            continue
+        if found is None or _comes_before(touch, found, query):
+            found = touch
+    return found
+
+
+def _answers(touch: Session, query: SessionQuery) -> bool:
+    return (
+        query.bot_id in (None, touch.bot_id)
+        and (query.since is None or touch.at >= query.since)
+        and (query.until is None or touch.at <= query.until)
+    )
+
+
+def _comes_before(later: Session, earlier: Session, query: SessionQuery) -> bool:
+    """Tell which of two touches counts."""
+    is_preferred = later.source in query.preferred
+    was_preferred = earlier.source in query.preferred
+    return not query.first if is_preferred == was_preferred else is_preferred
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from gp_aiogram.destinations.ad_platform import checked_code
+from gp_aiogram.destinations.ad_platform import validate_code
 from gp_aiogram.destinations.base import Ambiguous, Destination
 from gp_aiogram.destinations.grampixel import GramPixel
-from gp_aiogram.destinations.http import checked_secret, checked_url
+from gp_aiogram.destinations.http import validate_secret, validate_url
 from gp_aiogram.destinations.leadsail import LeadSail
 from gp_aiogram.destinations.meta.destination import MetaCAPI
 from gp_aiogram.destinations.tiktok.destination import TikTokEvents
@@ -24,7 +24,7 @@ from gp_aiogram.model.session import LONGEST_WINDOW, SESSION_PATTERN, Attributio
 AnyDestination = TypeVar("AnyDestination", bound=Destination)
 
 
-def judged_by(judge: Callable[[Any], object]) -> AfterValidator:
+def validated_by(judge: Callable[[Any], object]) -> AfterValidator:
     """Have a value judged at once by what takes it later, which raises ConfigurationError."""
 
     def judged(value: Any) -> Any:
@@ -34,14 +34,16 @@ def judged_by(judge: Callable[[Any], object]) -> AfterValidator:
     return AfterValidator(judged)
 
 
-_Key = Annotated[SecretStr, judged_by(lambda key: checked_secret("it", key.get_secret_value()))]
-_Code = Annotated[str, judged_by(lambda code: checked_code("it", code))]
-_URL = Annotated[str, judged_by(lambda url: checked_url("it", url))]
-_Days = Annotated[float, judged_by(lambda days: Attribution(window=timedelta(days=days)))]
-_Pattern = Annotated[str, judged_by(lambda pattern: Attribution(pattern=pattern))]
+_Key = Annotated[
+    SecretStr, validated_by(lambda key: validate_secret("it", key.get_secret_value()))
+]
+_Code = Annotated[str, validated_by(lambda code: validate_code("it", code))]
+_URL = Annotated[str, validated_by(lambda url: validate_url("it", url))]
+_Days = Annotated[float, validated_by(lambda days: Attribution(window=timedelta(days=days)))]
+_Pattern = Annotated[str, validated_by(lambda pattern: Attribution(pattern=pattern))]
 
-_Rate = Annotated[Decimal, judged_by(lambda rate: Stars(rate=rate))]
-_Currency = Annotated[str, judged_by(lambda code: Stars(currency=code))]
+_Rate = Annotated[Decimal, validated_by(lambda rate: Stars(rate=rate))]
+_Currency = Annotated[str, validated_by(lambda code: Stars(currency=code))]
 
 _AN_ID = "the id that the platform's Events Manager shows"
 _A_TOKEN = "an access token, without white space"  # noqa: S105 - no secret

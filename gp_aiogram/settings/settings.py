@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError
-from gp_aiogram.model.event import AUTO_NAMES, checked_auto
+from gp_aiogram.model.event import AUTO_NAMES, validate_auto
 from gp_aiogram.settings.groups import (
     AttributionGroup,
     DestinationGroup,
@@ -19,7 +19,7 @@ from gp_aiogram.settings.groups import (
     RetentionGroup,
     StarsGroup,
     TikTokGroup,
-    judged_by,
+    validated_by,
 )
 from gp_aiogram.stores import from_url
 from gp_aiogram.stores.contract import Store
@@ -43,8 +43,8 @@ def _names(names: Any) -> Any:
     return names.replace(",", " ").split() if isinstance(names, str) else names
 
 
-_Auto = Annotated[frozenset[str], NoDecode, BeforeValidator(_names), AfterValidator(checked_auto)]
-_StoreURL = Annotated[str, judged_by(from_url)]
+_Auto = Annotated[frozenset[str], NoDecode, BeforeValidator(_names), AfterValidator(validate_auto)]
+_StoreURL = Annotated[str, validated_by(from_url)]
 
 
 def _group(example: str, default: Any = None) -> Any:

@@ -1,83 +1,78 @@
 """The contract between gp_aiogram and whatever remembers for it.
 
 Three small parts, so that one can be replaced without the others: a :class:`SessionStore` knows
-the touches of users, a :class:`ProfileStore` what else is known of users and clicks, an
-:class:`Outbox` keeps events until every destination has settled them. A :class:`Store` is all
-three. ``gp_aiogram.testing.StoreContract`` tests an implementation.
+the touches of users, a :class:`ProfileStore` clicks, traits and invite links, an :class:`Outbox`
+events and their deliveries. A :class:`Store` holds one of each.
+
+The docstrings are the semantics; ``gp_aiogram.testing`` tests an implementation against them.
 """
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from gp_aiogram.model.click import Click
-from gp_aiogram.model.clock import Clock
-from gp_aiogram.model.event import Event, Traits
-from gp_aiogram.model.session import Session, Source
+from gp_aiogram.model.event import Traits
+from gp_aiogram.model.session import Session, SessionQuery, pick
+from gp_aiogram.stores.keys import OnceKey
 from gp_aiogram.stores.records import (
-    Acceptance,
-    Decide,
+    AcceptResult,
+    Change,
+    Claim,
+    ContextQuery,
     Delivery,
-    Known,
+    DeliveryFilter,
+    Entry,
+    Outcome,
     Profile,
-    Settlement,
     State,
+    UserContext,
 )
 
 
-class SessionStore(ABC):
-    """Remembers every touch of every user, per bot."""
-
-    async def open(self) -> None:  # noqa: B027 - optional
+class _Part:
+    async def open(self) -> None:
         """Get ready; called before use, and harmless when already open."""
 
-    async def close(self) -> None:  # noqa: B027 - optional
+    async def close(self) -> None:
         """Let go of files and connections. Use after closing opens again."""
 
+
+class SessionStore(_Part, ABC):
+    """Remembers every touch of every user, per bot."""
+
     @abstractmethod
-    async def add_session(self, session: Session) -> None:
+    async def add(self, session: Session) -> None:
         """Keep a touch. The same touch (bot, user, session id, time) again changes nothing."""
 
     @abstractmethod
-    async def find_session(
+    async def history(
         self,
         telegram_id: int,
-        bot_id: int | None,
         *,
-        first: bool = False,
         since: datetime | None = None,
         until: datetime | None = None,
-        preferred: Collection[Source] = (),
-    ) -> Session | None:
-        """Return the last (or first) touch of a user.
+    ) -> Sequence[Session]:
+        """Return a user's touches with every bot, oldest first; at the same moment, as added.
 
-        :param bot_id: only touches of this bot; None means of any bot.
-        :param since: not older than this.
-        :param until: not younger than this.
-        :param preferred: touches of these sources go before all others.
+        :param since: not older than this; None sets no limit.
+        :param until: not younger than this; None sets no limit.
         """
 
     @abstractmethod
-    async def forget_sessions(self, telegram_id: int) -> set[str]:
+    async def erase(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user, and return the session ids that they named."""
 
     @abstractmethod
-    async def prune_sessions(self, before: datetime, limit: int) -> int:
-        """Erase touches that are older, at most so many, and return how many were."""
+    async def prune(self, before: datetime, limit: int) -> int:
+        """Erase touches that are older, at most ``limit``, and return how many were erased."""
 
 
-class ProfileStore(ABC):
-    """Remembers clicks by session id, and traits by user."""
-
-    async def open(self) -> None:  # noqa: B027 - optional
-        """Get ready; called before use, and harmless when already open."""
-
-    async def close(self) -> None:  # noqa: B027 - optional
-        """Let go of files and connections. Use after closing opens again."""
+class ProfileStore(_Part, ABC):
+    """Remembers clicks by session id, traits by user, and which session an invite link carries."""
 
     @abstractmethod
     async def add_click(self, session_id: str, click: Click) -> bool:
@@ -92,246 +87,230 @@ class ProfileStore(ABC):
 
     @abstractmethod
     async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
-        """Return everything known of a user, and the click of his session."""
+        """Return the traits of a user, and the click of the session."""
 
     @abstractmethod
     async def add_invite(self, link: str, session_id: str) -> None:
-        """Keep which session an invite link stands for; a later one replaces an earlier one."""
+        """Keep which session an invite link carries; a later one replaces an earlier one."""
 
     @abstractmethod
     async def invited(self, link: str) -> str | None:
-        """Return the session that an invite link stands for."""
+        """Return the session that an invite link carries."""
 
     @abstractmethod
-    async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
+    async def erase(self, telegram_id: int, session_ids: Collection[str]) -> None:
         """Erase the traits of a user, and the clicks of these sessions with their invite links.
 
-        A link that stands for a session without a click names a campaign, not a person: it stays.
+        A link that carries a session without a click names a campaign, not a person: it stays.
         """
 
     @abstractmethod
-    async def prune_clicks(self, before: datetime, limit: int) -> int:
-        """Erase clicks that are older, with their invite links, and return how many clicks were.
+    async def prune(self, before: datetime, limit: int) -> int:
+        """Erase clicks that are older, with their invite links.
 
-        :param limit: at most so many.
+        :param limit: at most so many clicks.
+        :return: how many clicks were erased.
         """
 
 
-class Outbox(ABC):
+class Outbox(_Part, ABC):
     """Keeps events and their deliveries; what it has accepted survives.
 
-    Time is the outbox's own: ``clock`` is this machine's unless the database has a better one.
+    A delivery is ``pending`` until it is ``delivered``, ``skipped`` or ``dead``. To deliver it,
+    claim it: nobody else gets it until it is settled, released, or the lease of the claim ends.
+    A claim is proved by its token; an outcome under a token that no longer holds changes nothing.
     """
 
-    clock: Clock
+    @abstractmethod
+    async def accept(self, entry: Entry) -> AcceptResult:
+        """Store an event, its once-keys and one pending delivery per destination: all or nothing.
 
-    async def open(self) -> None:  # noqa: B027 - optional
-        """Get ready; called before use, and harmless when already open."""
-
-    async def close(self) -> None:  # noqa: B027 - optional
-        """Let go of files and connections. Use after closing opens again."""
+        Returns when they are as safe as the store can make them. Id and name together tell an
+        event from others. Events and once-keys stay known when the event is erased.
+        """
 
     @abstractmethod
-    async def accept(
+    async def claim(
         self,
-        event: Event,
-        destinations: Sequence[str],
+        destination: str,
+        limit: int,
         *,
-        once: Collection[str] = (),
-        order: str | None = None,
-    ) -> bool:
-        """Keep an event and one pending delivery for each destination, all or nothing.
+        lease: float,
+        capped: bool = False,
+    ) -> Claim:
+        """Claim deliveries that are due, the longest due first.
 
-        Returns when they are as safe as the store can make them.
-
-        :param once: keys of which each lets one event through, for ever.
-        :param order: what the event was paid with or for, so that :meth:`cancel` finds it.
-        :return: False when the event id or a once-key is known already: nothing was kept.
-        """
-
-    @abstractmethod
-    async def add_keys(self, keys: Collection[str]) -> int:
-        """Make once-keys known as if events had had them, and return how many were new."""
-
-    @abstractmethod
-    async def drop_keys(self, keys: Collection[str]) -> None:
-        """Make once-keys unknown again."""
-
-    @abstractmethod
-    async def known_keys(self, keys: Collection[str]) -> set[str]:
-        """Return those of the once-keys that are known."""
-
-    @abstractmethod
-    async def cancel(self, order: str, reason: str) -> list[Delivery]:
-        """Skip the deliveries of an order's events that surely nobody got.
-
-        Those are pending or dead, not claimed, and :data:`MAY_BE_TAKEN` is not in their reason.
-
-        :return: every delivery of these events, as it is now.
-        """
-
-    @abstractmethod
-    async def cancel_user(self, telegram_id: int, reason: str) -> int:
-        """Skip a user's deliveries that are pending and not claimed, and return how many."""
-
-    @abstractmethod
-    async def forget_events(self, telegram_id: int) -> int:
-        """Erase a user's events with their deliveries, and return how many events were.
-
-        Their event ids stay known, as do once-keys, in a form that names nobody: see
-        :mod:`gp_aiogram.stores.keys`.
-        """
-
-    @abstractmethod
-    async def prune_events(self, before: datetime, dead_before: datetime, limit: int) -> int:
-        """Erase old events with their deliveries, and return how many events were erased.
-
-        Their event ids stay known. Events are looked at in the order of their acceptance, up to
-        the first one that is younger than both limits.
-
-        :param before: events accepted earlier, of which no delivery is pending or dead.
-        :param dead_before: events accepted earlier, of which no delivery is pending.
         :param limit: at most so many.
+        :param lease: seconds after which the claim ends by itself.
+        :param capped: claim only deliveries with a ``batch_cap``, which are the remains of
+            rejected batches, and of these only as many as fit into one batch: the cap of the
+            first is the cap of the claim. By default such deliveries are left out.
         """
 
     @abstractmethod
-    async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
-        """Take due deliveries, the longest due first; nobody else gets them until settled.
-
-        :param lease: seconds after which they are due again if nobody settles them.
-        """
+    async def extend(self, claim: Claim, lease: float) -> None:
+        """Let what is still held of a claim end ``lease`` seconds from now."""
 
     @abstractmethod
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Record outcomes. One whose claim is no longer held (lease over) changes nothing."""
+    async def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Record outcomes and end the claims on these deliveries, unless provisional.
+
+        A delivery that was skipped while it was claimed stays skipped when its outcome is
+        ``pending``: it is not tried again.
+        """
 
     @abstractmethod
     async def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Give claimed deliveries back as they were: still due, no attempt counted."""
+        """End the claims on these deliveries; they are as they were, and no attempt is counted."""
 
     @abstractmethod
-    async def next_due(self, destination: str) -> float | None:
-        """Seconds until the next unclaimed delivery is due: 0 when one is, None without any."""
+    async def wait(self, destination: str, timeout: float) -> bool:
+        """Wait until a delivery is due that nobody has claimed, capped or not.
 
-    @abstractmethod
-    async def deliveries(self, event_id: str) -> list[Delivery]:
-        """Every delivery of one event, ordered by destination."""
-
-    @abstractmethod
-    async def dead_letters(
-        self,
-        destination: str | None = None,
-        *,
-        limit: int = 100,
-    ) -> list[Delivery]:
-        """Deliveries that were given up, oldest event first.
-
-        :param destination: None means of every destination.
+        :param timeout: seconds to wait at most; 0 only looks.
+        :return: False when none was due in time.
         """
 
     @abstractmethod
-    async def replay(
-        self,
-        destination: str | None = None,
-        *,
-        event_id: str | None = None,
-    ) -> int:
-        """Make dead letters due again, as if just accepted, and return how many.
+    async def add_keys(self, keys: Collection[OnceKey]) -> int:
+        """Make once-keys known as if events had had them, and return how many were new."""
 
-        :param destination: None means of every destination.
-        :param event_id: None means of every event.
+    @abstractmethod
+    async def drop_keys(self, keys: Collection[OnceKey]) -> None:
+        """Make once-keys unknown again."""
+
+    @abstractmethod
+    async def known_keys(self, keys: Collection[OnceKey]) -> set[OnceKey]:
+        """Return those of the once-keys that are known."""
+
+    @abstractmethod
+    async def select(
+        self,
+        where: DeliveryFilter,
+        *,
+        limit: int = 100,
+        after: Delivery | None = None,
+    ) -> list[Delivery]:
+        """Return deliveries, oldest event first, those of one event by destination.
+
+        :param limit: at most so many.
+        :param after: the last delivery of the page before.
+        """
+
+    @abstractmethod
+    async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
+        """Change deliveries, claimed ones included unless ``where.unclaimed``.
+
+        :param limit: change at most so many; call again while as many were.
+        :return: how many were changed. What is as the change wants it already is not.
+        """
+
+    @abstractmethod
+    async def erase(self, where: DeliveryFilter, *, limit: int) -> int:
+        """Erase events all of whose deliveries are meant, with their deliveries, oldest first.
+
+        An event without deliveries is meant by what the filter says of events alone. Claims on
+        what is erased end.
+
+        :param limit: at most so many events.
+        :return: how many events were erased.
         """
 
     @abstractmethod
     async def counts(self) -> dict[str, dict[State, int]]:
-        """How many deliveries each destination has in each state (states without any left out)."""
+        """How many deliveries each destination has in each state (states without any left out).
+
+        Its cost does not grow with what is stored.
+        """
 
     @abstractmethod
     async def bot_of(self, telegram_id: int) -> int | None:
         """Return the bot of the user's newest event that names one."""
 
 
-class Store(SessionStore, ProfileStore, Outbox):
-    """All parts in one place."""
+class Store:
+    """A session store, a profile store and an outbox; each may live elsewhere.
 
-    async def known(
-        self,
-        telegram_id: int,
-        bot_id: int | None,
-        *,
-        keys: Collection[str],
-        first: bool = False,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        preferred: Collection[Source] = (),
-    ) -> Known:
-        """Return what :meth:`find_session`, :meth:`profile` and :meth:`known_keys` tell together.
+    :class:`~gp_aiogram.SQLiteStore` and :class:`~gp_aiogram.MemoryStore` are stores whose parts
+    live in one place. To replace a part, put a store together::
 
-        A store that can do so with one look should.
-        """
-        session = await self.find_session(
-            telegram_id,
-            bot_id,
-            first=first,
-            since=since,
-            until=until,
-            preferred=preferred,
-        )
-        session_id = None if session is None else session.session_id
-        profile = await self.profile(telegram_id, session_id)
-        return Known(session, profile, await self.known_keys(keys))
+        Store.of(MySessions(pool), SQLiteStore("gp.sqlite3"))
 
-    async def accept_knowing(
-        self,
-        decide: Decide,
-        telegram_id: int,
-        bot_id: int | None,
-        **which: Any,
-    ) -> tuple[Acceptance | None, bool]:
-        """Look up what is known of a user, and keep what is decided by that.
-
-        A store that can do so in one transaction should: it is faster, and nothing comes between.
-
-        :param decide: does not wait; may be called in another thread, and again after a failure.
-        :param which: as for :meth:`known`.
-        :return: the decision, and whether it was kept, as :meth:`accept` tells.
-        """
-        decision = decide(await self.known(telegram_id, bot_id, **which))
-        if decision is None:
-            return None, False
-        event, destinations, once, order = decision
-        return decision, await self.accept(event, [*destinations], once=once, order=order)
-
-    @property
-    def sessions(self) -> SessionStore:
-        """The part that knows touches."""
-        return self
-
-    @property
-    def profiles(self) -> ProfileStore:
-        """The part that knows clicks and traits."""
-        return self
-
-    @property
-    def outbox(self) -> Outbox:
-        """The part that keeps events."""
-        return self
-
-
-@dataclass(frozen=True)
-class SplitStore:
-    """Several stores used as one: sessions in the bot's own database, say, and a default outbox.
-
-    :param sessions: knows touches.
-    :param outbox: keeps events.
-    :param profiles: knows clicks and traits.
+    :param sessions: the touches of users.
+    :param profiles: clicks, traits and invite links.
+    :param outbox: events and their deliveries.
     """
 
-    sessions: SessionStore
-    outbox: Outbox
-    profiles: ProfileStore
+    def __init__(
+        self,
+        *,
+        sessions: SessionStore,
+        profiles: ProfileStore,
+        outbox: Outbox,
+    ) -> None:
+        self.sessions = sessions
+        self.profiles = profiles
+        self.outbox = outbox
 
     @classmethod
-    def of(cls, sessions: SessionStore, rest: Store) -> SplitStore:
+    def of(cls, sessions: SessionStore, rest: Store) -> Store:
         """Take the sessions of one store and everything else of another."""
-        return cls(sessions, rest, rest)
+        return Store(sessions=sessions, profiles=rest.profiles, outbox=rest.outbox)
+
+    async def open(self) -> None:
+        """Get every part ready; harmless when already open.
+
+        :raises StoreError: when a part cannot be used.
+        """
+        for part in self._parts():
+            await part.open()
+
+    async def close(self) -> None:
+        """Close every part, also when one of them fails. Use after closing opens again.
+
+        :raises Exception: what the first part that failed has raised.
+        """
+        closed = await asyncio.gather(
+            *(part.close() for part in self._parts()),
+            return_exceptions=True,
+        )
+        for error in closed:
+            if error is not None:
+                raise error
+
+    async def load_context(self, query: ContextQuery) -> UserContext:
+        """Return what is known of a user for an event.
+
+        A part that cannot be read costs no other part: see :attr:`UserContext.failures`. A store
+        whose parts live in one place should answer with one look.
+
+        :raises StoreError: when the once-keys cannot be read.
+        """
+        failures: dict[str, Exception] = {}
+        session, session_id, profile = None, query.session_id, Profile()
+        if session_id is None:
+            try:
+                session = await self.find_session(query.touch)
+            except Exception as error:  # noqa: BLE001 - a session store of the user's own
+                failures["session"] = error
+            session_id = None if session is None else session.session_id
+        try:
+            profile = await self.profiles.profile(query.touch.telegram_id, session_id)
+        except Exception as error:  # noqa: BLE001
+            failures["profile"] = error
+        keys = await self.outbox.known_keys(query.keys) if query.keys else ()
+        return UserContext(session, profile, keys, failures)
+
+    async def find_session(self, query: SessionQuery) -> Session | None:
+        """Return the touch that counts."""
+        history = await self.sessions.history(
+            query.telegram_id,
+            since=query.since,
+            until=query.until,
+        )
+        return pick(history, query)
+
+    def _parts(self) -> list[SessionStore | ProfileStore | Outbox]:
+        """Return the parts; one that serves several purposes is here once."""
+        parts = (self.outbox, self.profiles, self.sessions)
+        return list({id(part): part for part in parts}.values())

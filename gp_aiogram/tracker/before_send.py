@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.identity.traits import merged, split_off
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Event, Traits, new_event
@@ -48,7 +48,7 @@ def _checked(event: Event, known: set[_Trait]) -> Event:
     :param known: the traits that the event had.
     """
     if not isinstance(event.click, (Click, type(None))):
-        msg = f"before_send must leave the click a Click or None, not {shown(event.click)}"
+        msg = f"before_send must leave the click a Click or None, not {short_repr(event.click)}"
         raise EventError(msg)
     if not known >= _flat(event.traits):
         msg = (

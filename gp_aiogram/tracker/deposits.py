@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from gp_aiogram.errors import EventError, shown
-from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, Event, checked_telegram_id
+from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, Event, validate_telegram_id
 from gp_aiogram.tracker.recording import Events, order_of, user_key
 
 #: Users marked in one transaction.
@@ -98,7 +98,7 @@ class Deposits(Events):
         :raises StoreError: when the store failed; mark them again.
         """
         given = [telegram_ids] if isinstance(telegram_ids, int) else telegram_ids
-        ids = sorted({checked_telegram_id(telegram_id) for telegram_id in given})
+        ids = sorted({validate_telegram_id(telegram_id) for telegram_id in given})
         keys = [user_key(bot_id, telegram_id, FIRST_DEPOSIT) for telegram_id in ids]
         # Piece by piece, so that events need not wait for all of them.
         pieces = [keys[start : start + _MARKED] for start in range(0, len(keys), _MARKED)]
@@ -127,5 +127,5 @@ class Deposits(Events):
 
 def _check_window(within: object) -> None:
     if within is not None and (not isinstance(within, timedelta) or within <= timedelta(0)):
-        msg = f"ftd_within must be a positive timedelta, not {shown(within)}"
+        msg = f"ftd_within must be a positive timedelta, not {short_repr(within)}"
         raise EventError(msg)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Protocol
 
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.clock import Clock
-from gp_aiogram.model.event import checked_text, is_text
+from gp_aiogram.model.event import is_text, validate_text
 from gp_aiogram.model.session import Attribution
 from gp_aiogram.stores.contract import ProfileStore
 
@@ -70,7 +70,7 @@ class Invites:
         :raises StoreError: when the store failed; the link exists, but stands for nothing.
         :raises Exception: what Telegram answers to the bot, as aiogram raises it.
         """
-        fits = len(checked_text("a session id", session_id)) <= MAX_NAME
+        fits = len(validate_text("a session id", session_id)) <= MAX_NAME
         says_it = fits and self._attribution.session_id(session_id) == session_id
         made = await bot.create_chat_invite_link(
             chat_id,
@@ -92,7 +92,7 @@ class Invites:
         :raises EventError: when the link is cut, or one of them is no text.
         :raises StoreError: when the store failed.
         """
-        checked = checked_text("a session id", session_id)
+        checked = validate_text("a session id", session_id)
         await self._profiles.add_invite(_plain(_checked_link(link)), checked)
 
     async def session_id(self, link: str, name: str | None) -> str | None:
@@ -107,7 +107,7 @@ class Invites:
 
 def _checked_link(link: object) -> str:
     if not is_text(link) or not link.strip() or link.rstrip().endswith(_CUT):
-        msg = f"an invite link must be a whole one, as its maker sees it, not {shown(link)}"
+        msg = f"an invite link must be a whole one, as its maker sees it, not {short_repr(link)}"
         raise EventError(msg)
     return link
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gp_aiogram.delivery.lane import OPTED_OUT
-from gp_aiogram.model.event import checked_telegram_id
+from gp_aiogram.model.event import validate_telegram_id
 from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.tracker.base import TrackerBase
 from gp_aiogram.tracker.pruning import prune
@@ -19,7 +19,7 @@ class Privacy(TrackerBase):
 
         :raises StoreError: when the store failed.
         """
-        checked_telegram_id(telegram_id)
+        validate_telegram_id(telegram_id)
         await self._outbox.add_keys([opt_out_key(telegram_id)])
         await self._outbox.cancel_user(telegram_id, OPTED_OUT)
 
@@ -28,7 +28,7 @@ class Privacy(TrackerBase):
 
         :raises StoreError: when the store failed.
         """
-        await self._outbox.drop_keys([opt_out_key(checked_telegram_id(telegram_id))])
+        await self._outbox.drop_keys([opt_out_key(validate_telegram_id(telegram_id))])
 
     async def forget(self, telegram_id: int) -> None:
         """Erase a user's sessions, clicks, traits and events, delivered or not.
@@ -38,7 +38,7 @@ class Privacy(TrackerBase):
 
         :raises StoreError: when the store failed; forget again.
         """
-        checked_telegram_id(telegram_id)
+        validate_telegram_id(telegram_id)
         # Kept until their clicks are erased: the next try finds no touches to tell them.
         session_ids = self._unerased.setdefault(telegram_id, set())
         session_ids |= await self._sessions.forget_sessions(telegram_id)

@@ -8,8 +8,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from gp_aiogram.errors import EventError, shown
-from gp_aiogram.model.event import FIRST_DEPOSIT, Event, checked_user_data, is_text, new_event
+from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.model.event import FIRST_DEPOSIT, Event, is_text, new_event, validate_user_data
 from gp_aiogram.model.money import is_stars
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.records import Acceptance, Known
@@ -205,7 +205,7 @@ class Events(TrackerBase):
             return facts
         worth = self.stars.worth(facts["value"])
         stars = self.stars.count(facts["value"])
-        user_data = {STARS_KEY: stars, **checked_user_data(facts["user_data"])}
+        user_data = {STARS_KEY: stars, **validate_user_data(facts["user_data"])}
         return {
             **facts,
             "value": worth,
@@ -265,7 +265,9 @@ class Events(TrackerBase):
         known = self._courier.lanes
         named = [to] if isinstance(to, str) else list(to)
         if unknown := [name for name in named if name not in known]:
-            msg = f"to= names no destination: {shown(unknown[0])}; there are {', '.join(known)}"
+            msg = (
+                f"to= names no destination: {short_repr(unknown[0])}; there are {', '.join(known)}"
+            )
             raise EventError(msg)
         return named
 
@@ -307,6 +309,6 @@ def order_of(once: object) -> str | None:
     if once is None or once == "user":
         return None
     if isinstance(once, bool) or not (isinstance(once, int) or is_text(once)) or once == "":
-        msg = f"once must be 'user' or a key such as an order's id, not {shown(once)}"
+        msg = f"once must be 'user' or a key such as an order's id, not {short_repr(once)}"
         raise EventError(msg)
     return str(once)

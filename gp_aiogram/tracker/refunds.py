@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from gp_aiogram.errors import EventError, shown
+from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.event import REFUND, Event
 from gp_aiogram.stores.records import Delivery
 from gp_aiogram.tracker.recording import Events, order_of
@@ -48,7 +48,7 @@ class Refunds(Events):
         """
         order = order_of(once)
         if order is None:
-            msg = f"refund() needs the order's id that the payment had, not {shown(once)}"
+            msg = f"refund() needs the order's id that the payment had, not {short_repr(once)}"
             raise EventError(msg)
         named = self._named(to)
         refund = await self._completed(

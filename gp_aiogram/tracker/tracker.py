@@ -15,8 +15,8 @@ from typing_extensions import Self
 from gp_aiogram.decorators import marked_handlers
 from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.destinations.base import Destination
-from gp_aiogram.errors import ConfigurationError, shown
-from gp_aiogram.model.event import checked_auto
+from gp_aiogram.errors import ConfigurationError, short_repr
+from gp_aiogram.model.event import validate_auto
 from gp_aiogram.model.money import Stars
 from gp_aiogram.model.retention import Retention
 from gp_aiogram.model.session import Attribution
@@ -86,7 +86,7 @@ class Tracker(Deposits, Refunds, Users, Privacy, Deliveries):
             retention,
             sessions=max(retention.sessions, attribution.window),
         )
-        self.auto = checked_auto(auto)
+        self.auto = validate_auto(auto)
         self._before_send = before_send
         self._aside: set[asyncio.Task[None]] = set()
         self._pruning: asyncio.Task[None] | None = None
@@ -124,7 +124,7 @@ class Tracker(Deposits, Refunds, Users, Privacy, Deliveries):
             attribution=settings.attribution.build(),
             before_send=before_send,
             stars=settings.stars.build(),
-            auto=settings.auto | checked_auto(auto),
+            auto=settings.auto | validate_auto(auto),
             retention=settings.retention.build(),
         )
 
@@ -153,7 +153,7 @@ class Tracker(Deposits, Refunds, Users, Privacy, Deliveries):
                 ", ".join(marked),
             )
 
-    def run_aside(self, work: Coroutine[Any, Any, None]) -> None:
+    def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Have something recorded that nobody may wait for; :meth:`close` does."""
         task = asyncio.create_task(work)
         self._aside.add(task)
@@ -218,7 +218,7 @@ def _whole_store(store: Store | SplitStore | SessionStore | None) -> Store | Spl
         return store
     if isinstance(store, SessionStore):
         return SplitStore.of(store, SQLiteStore(DEFAULT_STORE))
-    msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {shown(store)}"
+    msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {short_repr(store)}"
     raise ConfigurationError(msg)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from gp_aiogram.errors import EventError, shown
-from gp_aiogram.identity.init_data import verified
+from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.identity.init_data import validate_init_data
 from gp_aiogram.identity.traits import from_contact, from_user, prepared
 from gp_aiogram.model.click import Click
-from gp_aiogram.model.event import checked_moment, checked_telegram_id
+from gp_aiogram.model.event import validate_moment, validate_telegram_id
 from gp_aiogram.model.session import SOURCES, Session, Source
 from gp_aiogram.tracker.base import TrackerBase
 
@@ -40,12 +40,12 @@ class Users(TrackerBase):
         :raises StoreError: when the store failed.
         """
         if source not in SOURCES:
-            msg = f"source must be one of {', '.join(sorted(SOURCES))}, not {shown(source)}"
+            msg = f"source must be one of {', '.join(sorted(SOURCES))}, not {short_repr(source)}"
             raise EventError(msg)
         session_id = self.attribution.session_id(payload)
         if session_id is None:
             return None
-        with self._enrichment.arrivals.arriving(checked_telegram_id(telegram_id)):
+        with self._enrichment.arrivals.arriving(validate_telegram_id(telegram_id)):
             return await self._touched(
                 telegram_id, session_id, payload, bot_id=bot_id, source=source, at=at
             )
@@ -68,7 +68,7 @@ class Users(TrackerBase):
         :raises EventError: when the user makes no sense.
         :raises StoreError: when the store failed.
         """
-        with self._enrichment.arrivals.arriving(checked_telegram_id(telegram_id)):
+        with self._enrichment.arrivals.arriving(validate_telegram_id(telegram_id)):
             session_id = await self.invites.session_id(link, name)
             if session_id is None:
                 return None
@@ -95,7 +95,7 @@ class Users(TrackerBase):
             malformed; the text holds neither token nor data.
         :raises StoreError: when the store failed.
         """
-        opening = verified(token, init_data, now=self._enrichment.now(), max_age=max_age)
+        opening = validate_init_data(token, init_data, now=self._enrichment.now(), max_age=max_age)
         if opening.start_param is None:
             return None
         return await self.capture(
@@ -116,10 +116,10 @@ class Users(TrackerBase):
         if session_id is None:
             session_id = f"gp_{secrets.token_hex(_SESSION_ENTROPY)}"
         if self.attribution.session_id(session_id) != session_id:
-            msg = f"no deep link of this bot can carry the session id {shown(session_id)}"
+            msg = f"no deep link of this bot can carry the session id {short_repr(session_id)}"
             raise EventError(msg)
         if not await self._profiles.add_click(session_id, click.with_fbc()):
-            msg = f"there is a click with the session id {shown(session_id)} already"
+            msg = f"there is a click with the session id {short_repr(session_id)} already"
             raise EventError(msg)
         return session_id
 
@@ -145,7 +145,7 @@ class Users(TrackerBase):
         :raises EventError: when a trait has another name.
         :raises StoreError: when the store failed.
         """
-        checked_telegram_id(telegram_id)
+        validate_telegram_id(telegram_id)
         if await self._opted_out(telegram_id):
             return
         known = {**from_user(user), **from_contact(contact, telegram_id), **traits}
@@ -175,7 +175,7 @@ class Users(TrackerBase):
         source: Source,
         at: datetime | None,
     ) -> Session | None:
-        moment = self._enrichment.now() if at is None else checked_moment("at", at)
+        moment = self._enrichment.now() if at is None else validate_moment("at", at)
         if await self._opted_out(telegram_id):
             return None
         if bot_id is None:

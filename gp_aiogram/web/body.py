@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gp_aiogram.errors import shown
+from gp_aiogram.errors import short_repr
 
 #: Bytes.
 MAX_BODY = 8 * 1024
@@ -65,12 +65,12 @@ def _report(raw: bytes) -> dict[str, str]:
     except (ValueError, RecursionError):
         raise BadBody(400, "the body must be JSON") from None
     if not isinstance(body, dict):
-        raise BadBody(400, f"the body must be a JSON object, not {shown(body)}")
+        raise BadBody(400, f"the body must be a JSON object, not {short_repr(body)}")
     report = {}
     for name in _NAMES:
         value = body.get(name)
         if isinstance(value, str):
             report[name] = value
         elif value is not None:
-            raise BadBody(400, f"{name} must be a text, not {shown(value)}")
+            raise BadBody(400, f"{name} must be a text, not {short_repr(value)}")
     return report

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gp_aiogram.errors import shown
+from gp_aiogram.errors import short_repr
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.model.event import utc_from_timestamp
@@ -202,7 +202,7 @@ class Landing:
                 link: object = await _within(self._invite_patience, self._invite_link(session_id))
                 if isinstance(link, str) and _INVITE_LINK.fullmatch(link):
                     return link
-                logger.error("invite_link must return a t.me link, not %s", shown(link))
+                logger.error("invite_link must return a t.me link, not %s", short_repr(link))
             except Exception:
                 logger.exception("no invite link could be made; the person goes to the bot")
             self._tracker.counts["invite_errors"] += 1

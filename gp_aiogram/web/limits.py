@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
-from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.errors import ConfigurationError, short_repr
 
 #: What one subscriber of an IPv6 provider is given at least (RFC 6177): he is one visitor.
 _IPV6_PREFIX = 64
@@ -33,7 +33,8 @@ class PerIpLimit:
         most: int = 50_000,
     ) -> None:
         if per_minute is not None and not _is_positive(per_minute):
-            msg = f"Landing(per_ip_limit=...) must be a positive number, not {shown(per_minute)}"
+            wrong = short_repr(per_minute)
+            msg = f"Landing(per_ip_limit=...) must be a positive number, not {wrong}"
             raise ConfigurationError(msg)
         self._burst = per_minute
         self._monotonic = monotonic

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.errors import ConfigurationError, short_repr
 
 LinkKind = Literal["start", "startapp", "startgroup"]
 
@@ -41,18 +41,20 @@ class BotLinks:
         given: object = self.bot
         bot = given.removeprefix("@") if isinstance(given, str) else ""
         if not _USERNAME.fullmatch(bot):
-            msg = f"Landing(bot=...) must be the bot's username, not {shown(given)}"
+            msg = f"Landing(bot=...) must be the bot's username, not {short_repr(given)}"
             raise ConfigurationError(msg)
         if self.kind not in get_args(LinkKind):
             kinds = ", ".join(get_args(LinkKind))
-            msg = f"Landing(kind=...) must be one of {kinds}, not {shown(self.kind)}"
+            msg = f"Landing(kind=...) must be one of {kinds}, not {short_repr(self.kind)}"
             raise ConfigurationError(msg)
         if self.app_name is not None:
             if self.kind != "startapp":
                 msg = f"Landing(app_name=...) needs kind='startapp', not {self.kind!r}"
                 raise ConfigurationError(msg)
             if not _APP_NAME.fullmatch(self.app_name):
-                msg = f"Landing(app_name=...) must be a short name, not {shown(self.app_name)}"
+                msg = (
+                    f"Landing(app_name=...) must be a short name, not {short_repr(self.app_name)}"
+                )
                 raise ConfigurationError(msg)
         object.__setattr__(self, "bot", bot)
         needs_kind = self.kind != "start" and self.app_name is None

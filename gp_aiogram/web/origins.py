@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from aiohttp import web
 
-from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.errors import ConfigurationError, short_repr
 
 _ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
 _ANY = "*"
@@ -27,7 +27,7 @@ class Origins:
 
     def __init__(self, allowed: Collection[str]) -> None:
         if isinstance(allowed, str):
-            msg = f"allowed_origins must be a list of origins, not {shown(allowed)}"
+            msg = f"allowed_origins must be a list of origins, not {short_repr(allowed)}"
             raise ConfigurationError(msg)
         self._allowed = {_checked(origin) for origin in allowed}
 
@@ -60,6 +60,7 @@ class Origins:
 def _checked(origin: object) -> str:
     text = origin.rstrip("/").lower() if isinstance(origin, str) else ""
     if text != _ANY and not _ORIGIN.fullmatch(text):
-        msg = f"allowed_origins must hold origins such as https://example.com, not {shown(origin)}"
+        wrong = short_repr(origin)
+        msg = f"allowed_origins must hold origins such as https://example.com, not {wrong}"
         raise ConfigurationError(msg)
     return text

@@ -17,7 +17,7 @@ from ipaddress import (
 
 from aiohttp import web
 
-from gp_aiogram.errors import ConfigurationError, shown
+from gp_aiogram.errors import ConfigurationError, short_repr
 
 logger = logging.getLogger("gp_aiogram.web")
 
@@ -59,7 +59,7 @@ class Visitors:
 
     def __init__(self, trusted_proxies: Collection[str | Address | Network]) -> None:
         if isinstance(trusted_proxies, str):
-            msg = f"trusted_proxies must be a list of networks, not {shown(trusted_proxies)}"
+            msg = f"trusted_proxies must be a list of networks, not {short_repr(trusted_proxies)}"
             raise ConfigurationError(msg)
         self._unix = UNIX in trusted_proxies
         try:

@@ -154,7 +154,7 @@ async def test_after_a_skip_the_handler_that_succeeds_counts(
     recorded: Recorded,
 ) -> None:
     @dp.message()
-    @track("Skipped")
+    @track("EventSkipped")
     async def skipping(message: Message) -> None:
         raise SkipHandler
 
@@ -427,8 +427,8 @@ async def test_rubbish_in_a_value_is_logged_and_counted_and_the_bot_goes_on(
 
     assert await feed(updates.message("150")) == "answer"
     assert await names(recorded) == ["Good"]
-    assert tracker.counts["rule_errors"] == 1
-    assert (await tracker.stats()).counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
+    assert (await tracker.stats()).counts["decorator_errors"] == 1
     (record,) = [record for record in caplog.records if record.name == "gp_aiogram.emit"]
     assert record.levelno == logging.ERROR
     assert "'FTD'" in record.message
@@ -468,7 +468,7 @@ async def test_rubbish_in_any_argument_records_nothing(
 
     await feed(updates.message())
     assert await recorded() == []
-    assert tracker.counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
 
 
 async def test_an_unknown_session_or_no_user_data_is_no_error(
@@ -505,7 +505,7 @@ async def test_a_failing_store_never_reaches_the_bot(
         return "answer"
 
     assert await feed(updates.message()) == "answer"
-    assert tracker.counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
     assert "disk full" in caplog.text
 
 
@@ -649,7 +649,7 @@ async def test_an_update_without_a_user_records_nothing(
         ),
     )
     assert await recorded() == []
-    assert tracker.counts["rule_errors"] == 0
+    assert tracker.counts["decorator_errors"] == 0
 
 
 class Transparent(BaseMiddleware):

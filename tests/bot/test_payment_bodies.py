@@ -136,7 +136,7 @@ async def test_a_renewal_is_never_a_first_deposit(
     caplog.set_level("INFO", "gp_aiogram")
     await pay(there, bot, "successful_payment_stars_recurring_renewal", track("FTD"))
     assert there.names == {"grampixel": [], "meta": [], "tiktok": []}
-    assert there.tracker.counts["rule_errors"] == 0
+    assert there.tracker.counts["decorator_errors"] == 0
     assert "a renewal is no first deposit" in caplog.text
 
 

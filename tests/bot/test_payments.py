@@ -160,7 +160,7 @@ async def test_stars_that_are_worth_nothing_known_are_refused_and_counted(
 ) -> None:
     tracker, feed = starless
     await feed(updates.raw("successful_payment_stars"))
-    assert tracker.counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
     assert "Tracker(stars=Stars(" in caplog.text
     with pytest.raises(EventError, match="Telegram Stars"):
         await tracker.track("Purchase", telegram_id=7, value=1, currency="XTR")
@@ -246,7 +246,7 @@ async def test_arguments_that_make_no_sense_are_counted_and_not_raised(
     sell(dp, track("Purchase", **arguments))
     await feed(updates.raw("successful_payment_eur"))
     assert await recorded() == []
-    assert tracker.counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
     assert complaint in caplog.text
 
 
@@ -259,7 +259,7 @@ async def test_a_currency_that_nobody_knows_is_counted_and_not_raised(
     sell(dp, track("Purchase"))
     await feed(paid(100, "ZZZ"))
     assert await recorded() == []
-    assert tracker.counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
 
 
 async def test_every_mark_on_a_payment_knows_it(
@@ -321,7 +321,7 @@ async def test_paid_media_needs_a_price_and_gets_its_event(
     await feed(updates.raw("purchased_paid_media", update_id=5, paid_media_payload="other"))
     (event,) = await recorded()
     assert (event.telegram_id, event.value, event.currency) == (7, Decimal("0.65"), "USD")
-    assert tracker.counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
 
 
 async def test_the_numbers_are_there_for_the_handler(

@@ -163,7 +163,7 @@ async def test_an_update_that_comes_again_after_a_restart_counts_once(
             await run.feed(update)
             await run.recorded(1)
         assert [event.name for event in run.recorder.events] == expected
-        assert run.tracker.counts["rule_errors"] == 0
+        assert run.tracker.counts["decorator_errors"] == 0
 
 
 @kinds

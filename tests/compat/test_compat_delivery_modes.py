@@ -22,7 +22,7 @@ from aiohttp import web
 
 from fixtures.recorder import Recorder
 from fixtures.sandbox_bots import QuickSession, bot_of, polling
-from gp_aiogram import Event, MemoryStore, Tracker, Unreachable, UserTracker, track
+from gp_aiogram import DeliveryFailed, Event, MemoryStore, Tracker, UserTracker, track
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.sandbox import TelegramSandbox
 
@@ -42,7 +42,7 @@ class Dead(Destination):
         self.asked.set()
         await self.over.wait()
         msg = "dead"
-        raise Unreachable(msg)
+        raise DeliveryFailed(msg)
 
 
 class Failure(Exception):  # noqa: N818 - reads as what happened

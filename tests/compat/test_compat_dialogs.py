@@ -192,7 +192,11 @@ async def test_what_a_widget_passes_on_has_the_callbacks_own_names(
             id="amount",
             type_factory=int,
             on_success=tracked(typed, "Typed", value=lambda number: number),
-            on_error=tracked(refused, "Refused", user_data={"why": lambda error: str(error)[:7]}),
+            on_error=tracked(
+                refused,
+                "DestinationMisconfigured",
+                user_data={"why": lambda error: str(error)[:7]},
+            ),
         ),
     )
     await person.click("20 EUR")
@@ -201,7 +205,10 @@ async def test_what_a_widget_passes_on_has_the_callbacks_own_names(
     chosen_event, typed_event, refused_event = await recorded()
     assert (chosen_event.name, chosen_event.value) == ("DEP", 40)
     assert (typed_event.name, typed_event.value) == ("Typed", 15)
-    assert (refused_event.name, refused_event.user_data) == ("Refused", {"why": "invalid"})
+    assert (refused_event.name, refused_event.user_data) == (
+        "DestinationMisconfigured",
+        {"why": "invalid"},
+    )
 
 
 async def test_a_message_happened_when_telegram_says(
@@ -439,7 +446,7 @@ async def test_an_error_of_tracking_stays_out_of_the_dialog(
     await person.click("Pay")
     assert len(clicks) == 1
     assert await names(recorded) == ["Good"]
-    assert tracker.counts["rule_errors"] == 1
+    assert tracker.counts["decorator_errors"] == 1
     assert "on_click" in caplog.text
 
 

@@ -259,7 +259,7 @@ async def test_an_error_of_tracking_stays_out_of_the_scene(
     await feed(updates.message("/go"))
     assert entered == ["quiz"]
     assert await names(recorded) == ["Good"]
-    assert tracker.counts["rule_errors"] == 2
+    assert tracker.counts["decorator_errors"] == 2
 
 
 async def test_a_plain_function_and_foreign_decorators_work(

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from gp_aiogram import (
     Delivery,
+    DeliveryFailed,
     Destination,
+    DestinationMisconfigured,
     Event,
+    EventRejected,
+    EventSkipped,
     MemoryStore,
-    Refused,
-    Rejected,
-    Skipped,
+    RateLimited,
     StoreError,
-    Throttled,
-    Unreachable,
 )
 from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.delivery.lane import LEASE, LOOK_AGAIN, Lane
@@ -90,7 +90,7 @@ class Picky(Batching):
         if found := self.bad.intersection(event.event_id for event in events):
             self.requests.append([event.event_id for event in events])
             msg = f"HTTP 400: {len(found)} bad of {len(events)}"
-            raise Rejected(msg)
+            raise EventRejected(msg)
         return await super().send(events)
 
 
@@ -208,7 +208,7 @@ async def test_receipts_that_do_not_fit_are_left_out_and_the_events_stay_deliver
 
 async def test_what_is_not_meant_for_a_destination_is_skipped_with_the_reason(outbox):
     await accept(outbox, "e1")
-    lane = lane_to(Scripted(Skipped("no click")), outbox)
+    lane = lane_to(Scripted(EventSkipped("no click")), outbox)
     await lane.round()
     delivery = await the(outbox, "e1")
     assert (delivery.state, delivery.attempts, delivery.reason) == ("skipped", 0, "no click")
@@ -218,7 +218,7 @@ async def test_what_is_not_meant_for_a_destination_is_skipped_with_the_reason(ou
 
 async def test_what_will_never_be_taken_is_a_dead_letter_with_the_reason(outbox, caplog):
     await accept(outbox, "e1")
-    lane = lane_to(Scripted(Rejected("HTTP 400: no such event")), outbox)
+    lane = lane_to(Scripted(EventRejected("HTTP 400: no such event")), outbox)
     await lane.round()
     (letter,) = await outbox.dead_letters()
     assert letter.event.event_id == "e1"
@@ -228,7 +228,7 @@ async def test_what_will_never_be_taken_is_a_dead_letter_with_the_reason(outbox,
 
 
 async def test_what_failed_is_tried_again_later_and_later(outbox, clock):
-    shop = Scripted(Unreachable("HTTP 503"), Unreachable("HTTP 500", ambiguous=True))
+    shop = Scripted(DeliveryFailed("HTTP 503"), DeliveryFailed("HTTP 500", ambiguous=True))
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await lane.round()
@@ -250,8 +250,8 @@ async def test_what_failed_is_tried_again_later_and_later(outbox, clock):
 
 
 async def test_a_doubt_about_one_try_stays_through_the_next(outbox, clock):
-    lost, down = Unreachable("HTTP 500", ambiguous=True), Unreachable("HTTP 503")
-    shop = Scripted(lost, down, Throttled("slow down", retry_after=1), Rejected("HTTP 400"))
+    lost, down = DeliveryFailed("HTTP 500", ambiguous=True), DeliveryFailed("HTTP 503")
+    shop = Scripted(lost, down, RateLimited("slow down", retry_after=1), EventRejected("HTTP 400"))
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     reasons = []
@@ -270,7 +270,7 @@ async def test_a_doubt_about_one_try_stays_through_the_next(outbox, clock):
 async def test_retries_are_spread(outbox):
     draws = iter([0.0, 0.25, 0.75])
     await accept(outbox, "e1", "e2", "e3")
-    shop = Scripted(*[Unreachable("HTTP 503")] * 3)
+    shop = Scripted(*[DeliveryFailed("HTTP 503")] * 3)
     await Lane(shop, outbox, random=lambda: next(draws)).round()
     waits = [(await the(outbox, f"e{n}")).due.timestamp() - outbox.clock.time() for n in (1, 2, 3)]
     assert waits == [1.0, 1.5, 2.5]
@@ -295,7 +295,7 @@ async def test_an_error_of_another_kind_loses_nothing_and_is_logged_once_with_it
 
 async def test_a_reason_that_is_no_text_becomes_one(outbox):
     await accept(outbox, "e1")
-    await lane_to(Scripted(Rejected(ValueError("bad"))), outbox).round()
+    await lane_to(Scripted(EventRejected(ValueError("bad"))), outbox).round()
     assert (await the(outbox, "e1")).reason == "bad"
 
 
@@ -325,7 +325,7 @@ async def test_single_events_go_out_sixteen_at_a_time(outbox, clock):
 
 
 async def test_without_anything_due_the_lane_looks_again_after_a_minute_at_most(outbox, clock):
-    lane = lane_to(Scripted(*[Unreachable("HTTP 503")] * 5), outbox)
+    lane = lane_to(Scripted(*[DeliveryFailed("HTTP 503")] * 5), outbox)
     assert await lane.round() == LOOK_AGAIN
     await accept(outbox, "e1")
     await rounds(lane, clock, 100)
@@ -339,9 +339,9 @@ async def test_without_anything_due_the_lane_looks_again_after_a_minute_at_most(
 @pytest.mark.parametrize(
     ("error", "state", "wait"),
     [
-        (Throttled("HTTP 429"), "throttled", 60),
-        (Throttled("HTTP 429", retry_after=7), "throttled", 7),
-        (Refused("HTTP 401"), "refused", PROBE_REFUSED),
+        (RateLimited("HTTP 429"), "throttled", 60),
+        (RateLimited("HTTP 429", retry_after=7), "throttled", 7),
+        (DestinationMisconfigured("HTTP 401"), "refused", PROBE_REFUSED),
     ],
 )
 async def test_a_pause_counts_no_attempt_and_writes_no_row(outbox, error, state, wait):
@@ -355,7 +355,7 @@ async def test_a_pause_counts_no_attempt_and_writes_no_row(outbox, error, state,
     assert lane.counts == {}
 
 
-@pytest.mark.parametrize("error", [Throttled("HTTP 429"), Refused("HTTP 401")])
+@pytest.mark.parametrize("error", [RateLimited("HTTP 429"), DestinationMisconfigured("HTTP 401")])
 async def test_during_a_pause_the_outbox_is_left_alone(outbox, clock, error):
     await accept(outbox, "e1")
     lane = lane_to(Scripted(error), outbox)
@@ -368,7 +368,7 @@ async def test_during_a_pause_the_outbox_is_left_alone(outbox, clock, error):
 
 
 async def test_a_throttled_destination_gets_everything_once_it_has_waited(outbox, clock):
-    shop = Batching(Throttled("HTTP 429", retry_after=30))
+    shop = Batching(RateLimited("HTTP 429", retry_after=30))
     await accept(outbox, *numbered(500))
     lane = lane_to(shop, outbox)
     clock.advance(await lane.round())
@@ -378,7 +378,7 @@ async def test_a_throttled_destination_gets_everything_once_it_has_waited(outbox
 
 
 async def test_throttling_for_days_uses_up_no_attempt(outbox, clock):
-    shop = Scripted(*[Throttled("HTTP 429", retry_after=3600)] * 72)
+    shop = Scripted(*[RateLimited("HTTP 429", retry_after=3600)] * 72)
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await rounds(lane, clock, 3 * DAY)
@@ -388,7 +388,7 @@ async def test_throttling_for_days_uses_up_no_attempt(outbox, clock):
 
 
 async def test_a_bad_key_pauses_the_destination_and_keeps_every_event_for_days(outbox, clock):
-    shop = Batching(*[Refused("HTTP 401: bad key")] * 10_000)
+    shop = Batching(*[DestinationMisconfigured("HTTP 401: bad key")] * 10_000)
     ids = numbered(2000)
     await accept(outbox, *ids)
     lane = lane_to(shop, outbox)
@@ -415,7 +415,7 @@ async def test_an_event_that_is_refused_for_its_own_sake_does_not_block_the_othe
     class Firewall(Scripted):
         async def send(self, events: Sequence[Event]) -> Any:
             if events[0].event_id == "evil":
-                raise Refused(FORBIDDEN)
+                raise DestinationMisconfigured(FORBIDDEN)
             return await super().send(events)
 
     shop = Firewall(ambiguous=ambiguous)
@@ -472,7 +472,7 @@ async def test_a_batch_of_nothing_but_old_events_is_not_sent(outbox):
 
 
 async def test_an_event_that_never_gets_through_is_given_up_after_30_days_of_trying(outbox, clock):
-    shop = Scripted(*[Unreachable("HTTP 500")] * 10_000)
+    shop = Scripted(*[DeliveryFailed("HTTP 500")] * 10_000)
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await rounds(lane, clock, 29.9 * DAY)
@@ -484,7 +484,7 @@ async def test_an_event_that_never_gets_through_is_given_up_after_30_days_of_try
 
 
 async def test_a_replayed_event_gets_its_days_and_attempts_again_and_keeps_its_id(outbox, clock):
-    shop = Scripted(*[Unreachable("HTTP 500")] * 10_000)
+    shop = Scripted(*[DeliveryFailed("HTTP 500")] * 10_000)
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await rounds(lane, clock, 31 * DAY)
@@ -503,7 +503,7 @@ async def test_a_replayed_event_gets_its_days_and_attempts_again_and_keeps_its_i
 
 
 async def test_a_seven_day_outage_loses_nothing_that_is_within_the_age_limit(outbox, clock):
-    shop = Batching(*[Unreachable("HTTP 502")] * 100_000)
+    shop = Batching(*[DeliveryFailed("HTTP 502")] * 100_000)
     shop.max_age = timedelta(days=7)
     lane = lane_to(shop, outbox)
     await accept(outbox, *(f"old{number}" for number in range(300)), age=1 * DAY)
@@ -541,7 +541,7 @@ async def test_a_seven_day_outage_loses_nothing_that_is_within_the_age_limit(out
 
 
 async def test_while_the_breaker_is_open_the_outbox_is_left_alone(outbox, clock):
-    shop = Scripted(*[Unreachable("HTTP 502")] * 100)
+    shop = Scripted(*[DeliveryFailed("HTTP 502")] * 100)
     await accept(outbox, *numbered(100))
     lane = lane_to(shop, outbox)
     await lane.round()
@@ -559,7 +559,7 @@ async def test_while_the_breaker_is_open_the_outbox_is_left_alone(outbox, clock)
 async def test_a_wave_of_failures_counts_once_for_each_event(outbox):
     async def fail_together(_: Sequence[Event]) -> None:
         await asyncio.sleep(0)
-        raise Unreachable(DOWN)
+        raise DeliveryFailed(DOWN)
 
     await accept(outbox, *numbered(16))
     lane = lane_to(Scripted(*[fail_together] * 16), outbox)
@@ -569,7 +569,7 @@ async def test_a_wave_of_failures_counts_once_for_each_event(outbox):
 
 
 async def test_a_lone_event_meets_the_recovery_within_its_longest_wait(outbox, clock):
-    shop = Scripted(*[Unreachable("HTTP 502")] * 10_000)
+    shop = Scripted(*[DeliveryFailed("HTTP 502")] * 10_000)
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await rounds(lane, clock, 7 * DAY)
@@ -582,7 +582,7 @@ async def test_a_lone_event_meets_the_recovery_within_its_longest_wait(outbox, c
 async def test_a_new_event_probes_a_failing_destination_without_waiting_for_old_ones(
     outbox, clock
 ):
-    shop = Scripted(*[Unreachable("HTTP 502")] * 10_000)
+    shop = Scripted(*[DeliveryFailed("HTTP 502")] * 10_000)
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await rounds(lane, clock, 7 * DAY)
@@ -593,7 +593,7 @@ async def test_a_new_event_probes_a_failing_destination_without_waiting_for_old_
 
 
 async def test_setting_the_wall_clock_back_delays_nothing(outbox, clock):
-    shop = Scripted(*[Unreachable("HTTP 502")] * 3)
+    shop = Scripted(*[DeliveryFailed("HTTP 502")] * 3)
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await rounds(lane, clock, 10)
@@ -665,7 +665,7 @@ def test_the_search_gives_every_event_its_due(bad, ambiguous):
 
 
 async def test_a_batch_that_is_rejected_for_another_reason_is_delivered_piece_by_piece(outbox):
-    shop = Batching(Rejected("HTTP 413"))
+    shop = Batching(EventRejected("HTTP 413"))
     await accept(outbox, *numbered(8))
     await lane_to(shop, outbox).round()
     assert sorted(shop.taken) == numbered(8)
@@ -673,11 +673,13 @@ async def test_a_batch_that_is_rejected_for_another_reason_is_delivered_piece_by
 
 
 @pytest.mark.parametrize("ambiguous", ["retry", "hold"])
-@pytest.mark.parametrize("error", [Throttled("HTTP 429", retry_after=30), Refused("HTTP 401")])
+@pytest.mark.parametrize(
+    "error", [RateLimited("HTTP 429", retry_after=30), DestinationMisconfigured("HTTP 401")]
+)
 async def test_a_pause_in_the_middle_of_the_search_puts_the_rest_back(
     outbox, clock, error, ambiguous
 ):
-    shop = Batching(Rejected("HTTP 400"), error, ambiguous=ambiguous)
+    shop = Batching(EventRejected("HTTP 400"), error, ambiguous=ambiguous)
     await accept(outbox, *numbered(8))
     lane = lane_to(shop, outbox)
     await lane.round()
@@ -689,7 +691,7 @@ async def test_a_pause_in_the_middle_of_the_search_puts_the_rest_back(
 
 
 async def test_a_failure_in_the_middle_of_the_search_concerns_its_part_only(outbox, clock):
-    shop = Batching(Rejected("HTTP 400"), Unreachable("HTTP 503"))
+    shop = Batching(EventRejected("HTTP 400"), DeliveryFailed("HTTP 503"))
     await accept(outbox, *numbered(8))
     lane = lane_to(shop, outbox)
     await lane.round()
@@ -706,7 +708,7 @@ def held(*script: Any, kind: type[Scripted] = Scripted) -> Scripted:
 
 
 async def test_held_or_not_a_failure_that_took_nothing_is_tried_again(outbox, clock):
-    shop = held(Unreachable("refused"), Unreachable("HTTP 503"))
+    shop = held(DeliveryFailed("refused"), DeliveryFailed("HTTP 503"))
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await lane.round()
@@ -721,7 +723,7 @@ async def test_held_or_not_a_failure_that_took_nothing_is_tried_again(outbox, cl
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (Unreachable("HTTP 500", ambiguous=True), "may have been taken: HTTP 500"),
+        (DeliveryFailed("HTTP 500", ambiguous=True), "may have been taken: HTTP 500"),
         (OSError("?"), "may have been taken: OSError in send(), see the log"),
     ],
 )
@@ -737,7 +739,7 @@ async def test_a_failure_that_may_hide_a_success_is_held(outbox, clock, error, r
 
 
 async def test_a_held_event_is_sent_with_the_same_id_when_somebody_decides_so(outbox, clock):
-    shop = held(Unreachable("HTTP 500", ambiguous=True))
+    shop = held(DeliveryFailed("HTTP 500", ambiguous=True))
     await accept(outbox, "e1")
     lane = lane_to(shop, outbox)
     await lane.round()
@@ -749,7 +751,7 @@ async def test_a_held_event_is_sent_with_the_same_id_when_somebody_decides_so(ou
 
 async def test_a_held_success_is_delivered_and_no_dead_letter(outbox):
     await accept(outbox, "e1", "e2")
-    lane = lane_to(held([{"n": 1}], Rejected("HTTP 400")), outbox)
+    lane = lane_to(held([{"n": 1}], EventRejected("HTTP 400")), outbox)
     await lane.round()
     first, second = await the(outbox, "e1"), await the(outbox, "e2")
     assert (first.state, first.reason, first.receipt) == ("delivered", None, {"n": 1})
@@ -768,7 +770,9 @@ async def test_while_a_held_request_is_under_way_a_crash_would_find_it_held(outb
     assert (during.state, during.reason) == ("dead", "may have been taken: no answer")
 
 
-@pytest.mark.parametrize("error", [Throttled("HTTP 429", retry_after=30), Refused("HTTP 401")])
+@pytest.mark.parametrize(
+    "error", [RateLimited("HTTP 429", retry_after=30), DestinationMisconfigured("HTTP 401")]
+)
 async def test_a_held_request_that_meets_a_pause_is_put_back(outbox, clock, error):
     shop = held(error)
     await accept(outbox, "e1")
@@ -877,7 +881,7 @@ async def test_a_hanging_destination_costs_another_nothing(outbox, house):
 
 
 async def test_a_failing_destination_costs_another_nothing(outbox, house):
-    down, shop = Scripted(*[Unreachable("HTTP 500")] * 1000, name="down"), Scripted()
+    down, shop = Scripted(*[DeliveryFailed("HTTP 500")] * 1000, name="down"), Scripted()
     await accept(outbox, *numbered(200), to=["shop", "down"])
     courier = house(shop, down)
     await until(lambda: len(shop.taken) == 200)
@@ -1067,7 +1071,7 @@ async def test_a_held_request_that_is_cut_off_by_stopping_is_held(outbox, house,
 async def test_stopping_in_the_middle_of_a_search_holds_only_what_was_under_way(
     outbox, house, ambiguous, after
 ):
-    shop = Batching(Rejected("HTTP 400"), hang, ambiguous=ambiguous)
+    shop = Batching(EventRejected("HTTP 400"), hang, ambiguous=ambiguous)
     await accept(outbox, *numbered(8))
     courier = house(shop)
     await until(lambda: len(shop.requests) == 2)
@@ -1117,14 +1121,14 @@ async def test_flush_is_false_when_something_is_still_under_way(outbox, house, t
 
 
 async def test_flush_is_false_while_the_breaker_keeps_events_back(outbox, house):
-    courier = house(Scripted(*[Unreachable("HTTP 500")] * 100))
+    courier = house(Scripted(*[DeliveryFailed("HTTP 500")] * 100))
     await accept(outbox, *numbered(50))
     courier.wake(["shop"])
     assert not await courier.flush(0.05)
 
 
 async def test_flush_does_not_wait_for_a_retry_that_is_due_later(outbox, house):
-    shop = Scripted(Unreachable("HTTP 500"))
+    shop = Scripted(DeliveryFailed("HTTP 500"))
     await accept(outbox, "e1")
     courier = house(shop)
     await until(lambda: shop.requests)

@@ -277,7 +277,7 @@ def test_a_probe_that_is_asked_to_wait_keeps_to_single_events(pacer, clock):
     assert (pacer.state, pacer.allowance(MOST)) == ("open", 10)
 
 
-# Refused
+# DestinationMisconfigured
 
 
 def test_a_refusal_pauses_at_once(pacer):

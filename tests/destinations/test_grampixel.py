@@ -29,14 +29,14 @@ from gp_aiogram import (
     ConfigurationError,
     Delivery,
     DeliveryError,
+    DeliveryFailed,
+    DestinationMisconfigured,
     Event,
+    EventRejected,
     GramPixel,
     MemoryStore,
-    Refused,
-    Rejected,
-    Throttled,
+    RateLimited,
     Tracker,
-    Unreachable,
 )
 from gp_aiogram._version import __version__
 from gp_aiogram.sandbox import Fault, GramPixelSandbox
@@ -263,7 +263,7 @@ async def test_a_byte_order_mark_does_not_hide_a_success():
 )
 async def test_only_a_true_ok_is_a_success(answer):
     error = await failure(Backend(answer))
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert error.reason.startswith("HTTP 200: {")
 
 
@@ -276,7 +276,7 @@ async def test_only_a_true_ok_is_a_success(answer):
 )
 async def test_what_is_not_their_answer_may_hide_a_success(answer):
     error = await failure(Backend(answer))
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, DeliveryFailed)
     assert error.ambiguous
     assert error.reason.startswith("the answer is not GramPixel's: HTTP 200")
 
@@ -287,20 +287,42 @@ async def test_what_is_not_their_answer_may_hide_a_success(answer):
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((400, Rejected), (404, Rejected), (405, Rejected), (409, Rejected), (410, Rejected)),
-        *((413, Rejected), (418, Rejected), (422, Rejected)),
-        *((401, Refused), (403, Refused)),
-        *((301, Refused), (302, Refused), (304, Refused), (307, Refused), (308, Refused)),
-        (429, Throttled),
-        *((408, Unreachable), (500, Unreachable), (501, Unreachable), (502, Unreachable)),
-        *((503, Unreachable), (504, Unreachable), (520, Unreachable), (599, Unreachable)),
+        *(
+            (400, EventRejected),
+            (404, EventRejected),
+            (405, EventRejected),
+            (409, EventRejected),
+            (410, EventRejected),
+        ),
+        *((413, EventRejected), (418, EventRejected), (422, EventRejected)),
+        *((401, DestinationMisconfigured), (403, DestinationMisconfigured)),
+        *(
+            (301, DestinationMisconfigured),
+            (302, DestinationMisconfigured),
+            (304, DestinationMisconfigured),
+            (307, DestinationMisconfigured),
+            (308, DestinationMisconfigured),
+        ),
+        (429, RateLimited),
+        *(
+            (408, DeliveryFailed),
+            (500, DeliveryFailed),
+            (501, DeliveryFailed),
+            (502, DeliveryFailed),
+        ),
+        *(
+            (503, DeliveryFailed),
+            (504, DeliveryFailed),
+            (520, DeliveryFailed),
+            (599, DeliveryFailed),
+        ),
     ],
 )
 async def test_each_status_has_its_consequence(status, kind):
     error = await failure(Backend({"error": "why"}, status))
     assert type(error) is kind
     assert error.reason.startswith(f"HTTP {status}: ")
-    if kind is not Refused or status in (401, 403):
+    if kind is not DestinationMisconfigured or status in (401, 403):
         assert "why" in error.reason
 
 
@@ -310,7 +332,7 @@ async def test_each_status_has_its_consequence(status, kind):
 )
 async def test_a_server_that_says_it_did_nothing_is_believed(status, ambiguous):
     error = await failure(Backend({}, status))
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, DeliveryFailed)
     assert error.ambiguous is ambiguous
 
 
@@ -336,7 +358,7 @@ async def test_a_redirect_points_to_the_address_in_the_settings():
 async def test_a_server_may_say_how_long_to_wait(status, header, seconds):
     backend = Backend({}, status, retry_after=header, date="Thu, 01 Jan 2026 12:00:00 GMT")
     error = await failure(backend)
-    assert isinstance(error, Throttled)
+    assert isinstance(error, RateLimited)
     assert error.retry_after == seconds
 
 
@@ -353,14 +375,14 @@ RUBBISH = [
 async def test_rubbish_about_how_long_to_wait_is_as_good_as_nothing(header):
     date = "Thu, 01 Jan 2026 12:00:00 GMT"
     error = await failure(Backend({}, 429, retry_after=header, date=date))
-    assert isinstance(error, Throttled)
+    assert isinstance(error, RateLimited)
     assert error.retry_after is None
-    assert type(await failure(Backend({}, 503, retry_after=header, date=date))) is Unreachable
+    assert type(await failure(Backend({}, 503, retry_after=header, date=date))) is DeliveryFailed
 
 
 async def test_a_moment_to_wait_for_means_nothing_without_the_servers_own_time():
     error = await failure(Backend({}, 429, retry_after="Thu, 01 Jan 2026 12:01:30 GMT"))
-    assert isinstance(error, Throttled)
+    assert isinstance(error, RateLimited)
     assert error.retry_after is None
 
 
@@ -372,7 +394,7 @@ async def test_a_moment_to_wait_for_means_nothing_without_the_servers_own_time()
 def test_no_header_breaks_the_reading_of_how_long_to_wait(retry_after, date):
     headers = {"retry_after": retry_after.encode("latin-1"), "date": date.encode("latin-1")}
     error = asyncio.run(failure(Backend({}, 429, **headers)))
-    assert isinstance(error, Throttled)
+    assert isinstance(error, RateLimited)
     assert error.retry_after is None or 0 <= error.retry_after < float("inf")
 
 
@@ -419,7 +441,7 @@ async def test_without_an_answer_only_a_failed_connection_proves_that_nothing_wa
     error, ambiguous
 ):
     answered = await failure(Backend(error))
-    assert isinstance(answered, Unreachable)
+    assert isinstance(answered, DeliveryFailed)
     assert answered.ambiguous is ambiguous
     assert type(error.__cause__ or error).__name__ in answered.reason
 
@@ -542,7 +564,7 @@ async def test_a_key_that_the_server_echoes_is_not_repeated(status, echo):
 async def test_a_key_is_recognised_however_json_writes_it(key):
     backend = Backend({"ok": False, "error": key})
     grampixel = GramPixel(key, WORKSPACE, transport=httpx.MockTransport(backend))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(EventRejected) as caught:
         await grampixel.send([event()])
     assert json.dumps(key)[1:-1] not in caught.value.reason
     assert "***" in caught.value.reason
@@ -676,9 +698,9 @@ async def sandbox(no_leaks: None) -> AsyncIterator[GramPixelSandbox]:
         yield sandbox
 
 
-async def unreachable(url: str) -> Unreachable:
+async def unreachable(url: str) -> DeliveryFailed:
     async with through(url) as grampixel:
-        with pytest.raises(Unreachable) as caught:
+        with pytest.raises(DeliveryFailed) as caught:
             await grampixel.send([event()])
     return caught.value
 
@@ -706,7 +728,7 @@ async def test_the_stand_in_takes_what_is_sent_and_its_receipt_is_kept(sandbox):
 
 async def test_a_wrong_key_is_refused_by_the_stand_in(sandbox):
     grampixel = GramPixel("wrong-key", WORKSPACE, base_url=sandbox.url)
-    with pytest.raises(Refused, match="HTTP 401"):
+    with pytest.raises(DestinationMisconfigured, match="HTTP 401"):
         await grampixel.send([event()])
     await grampixel.close()
 
@@ -829,7 +851,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_replaced(wire):
 
 async def test_a_destination_recovers_when_the_server_comes_up(wire):
     async with through(wire.url) as grampixel:
-        with pytest.raises(Unreachable):
+        with pytest.raises(DeliveryFailed):
             await grampixel.send([event()])
         await wire.listen()
         assert await grampixel.send([event()]) == [DATA]

@@ -12,12 +12,12 @@ import pytest
 from fixtures.ad_platforms import Backend, digest, event, failure, purchase, recent, through_a_lane
 from gp_aiogram import (
     ConfigurationError,
+    DeliveryFailed,
+    DestinationMisconfigured,
     Event,
-    Refused,
-    Rejected,
-    Skipped,
-    Throttled,
-    Unreachable,
+    EventRejected,
+    EventSkipped,
+    RateLimited,
 )
 from gp_aiogram.destinations.leadsail import LeadSail
 
@@ -117,7 +117,7 @@ async def test_the_platform_decides_on_currencies():
     body = await sent(gel, "tiktok", rates=rates)
     assert (body["eventValue"], body["currency"]) == (3.7, "USD")
     error = await failure(to(Backend(GOOD), "tiktok"), gel)
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert "LeadSail(rates={'GEL'" in error.reason
 
 
@@ -156,7 +156,7 @@ async def test_the_lead_is_asked_for_then_told_then_in_the_session(lead_id, fiel
 async def test_without_a_lead_an_event_is_skipped_with_the_reason(fields):
     backend = Backend(GOOD)
     error = await failure(to(backend, lead_id=None), event(**fields))
-    assert isinstance(error, Skipped)
+    assert isinstance(error, EventSkipped)
     assert "identify(lead_id=...)" in error.reason
     assert backend.requests == []
     states = await through_a_lane(to(backend, lead_id=None), recent(2, **fields))
@@ -168,7 +168,7 @@ async def test_a_search_for_the_lead_that_fails_is_tried_again_and_nothing_was_s
         raise LookupError
 
     error = await failure(to(Backend(GOOD), lead_id=broken, ambiguous="hold"))
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, DeliveryFailed)
     assert not error.ambiguous
     assert error.reason == "LookupError in lead_id=..., see the log"
     assert "lead_id=... failed" in caplog.text
@@ -176,7 +176,7 @@ async def test_a_search_for_the_lead_that_fails_is_tried_again_and_nothing_was_s
 
 async def test_a_lead_that_is_no_text_is_not_sent():
     error = await failure(to(Backend(GOOD), lead_id=lambda _: ["lead_1"]))
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert error.reason == "lead_id=... must return a text or None, not list"
 
 
@@ -203,7 +203,7 @@ async def test_a_success_leaves_a_receipt():
 )
 async def test_a_success_says_so_twice(answer):
     error = await refusal(answer)
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert error.reason.startswith("HTTP 200: {")
 
 
@@ -224,7 +224,7 @@ async def test_a_success_says_so_twice(answer):
 )
 async def test_what_is_not_their_answer_may_hide_a_success(answer):
     error = await refusal(answer)
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, DeliveryFailed)
     assert error.ambiguous
 
 
@@ -238,16 +238,20 @@ async def test_what_is_not_their_answer_may_hide_a_success(answer):
                 "message": "Invalid input data",
                 "details": ["eventName: required", "currency: unknown"],
             },
-            Rejected,
+            EventRejected,
             ": Invalid input data: eventName: required; currency: unknown",
         ),
         (
             {"code": "UNAUTHORIZED", "message": "Authentication required"},
-            Refused,
+            DestinationMisconfigured,
             ": Authentication required",
         ),
-        ({"code": "NOT_FOUND", "message": "Resource not found"}, Rejected, ": Resource not found"),
-        ({"code": "NOT_FOUND", "details": "x"}, Rejected, ""),
+        (
+            {"code": "NOT_FOUND", "message": "Resource not found"},
+            EventRejected,
+            ": Resource not found",
+        ),
+        ({"code": "NOT_FOUND", "details": "x"}, EventRejected, ""),
     ],
     ids=str,
 )
@@ -259,7 +263,13 @@ async def test_the_documents_errors_outrank_the_status(error, kind, words, statu
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, Rejected), (401, Refused), (404, Rejected), (429, Throttled), (500, Unreachable)],
+    [
+        (400, EventRejected),
+        (401, DestinationMisconfigured),
+        (404, EventRejected),
+        (429, RateLimited),
+        (500, DeliveryFailed),
+    ],
 )
 @pytest.mark.parametrize("answer", ["<html>", {"error": {"code": "X"}}, {"error": {"code": []}}])
 async def test_any_other_error_is_read_by_its_status(answer, status, kind):

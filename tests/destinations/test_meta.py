@@ -35,7 +35,14 @@ from fixtures.ad_platforms import (
     recent,
     through_a_lane,
 )
-from gp_aiogram import ConfigurationError, Event, Refused, Rejected, Throttled, Unreachable
+from gp_aiogram import (
+    ConfigurationError,
+    DeliveryFailed,
+    DestinationMisconfigured,
+    Event,
+    EventRejected,
+    RateLimited,
+)
 from gp_aiogram.destinations.meta.destination import MetaCAPI
 from gp_aiogram.identity import FIELDS, hashed
 
@@ -380,7 +387,7 @@ async def test_stars_are_converted_by_the_configured_rate():
 async def test_what_is_no_money_is_not_sent_and_the_reason_says_what_to_configure(code):
     backend = Backend(taken)
     error = await failure(to(backend), purchase(currency=code))
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert f"MetaCAPI(rates={{'{code}': ('USD', Decimal(...))}})" in error.reason
     assert backend.requests == []
 
@@ -388,7 +395,7 @@ async def test_what_is_no_money_is_not_sent_and_the_reason_says_what_to_configur
 async def test_a_purchase_without_a_value_is_not_sent():
     backend = Backend(taken)
     error = await failure(to(backend, event_names={"REG": "Purchase"}), event())
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert "2804009" in error.reason
     assert backend.requests == []
 
@@ -404,17 +411,17 @@ async def test_a_success_leaves_a_receipt_for_each_event():
 
 async def test_when_fewer_were_received_all_are_sent_again():
     error = await failure(to(Backend({"events_received": 1})), event(), event(event_id="e2"))
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, DeliveryFailed)
     assert error.ambiguous
     assert error.reason == "Meta received 1 of 2 events and does not say which"
 
 
 _CLASSES = {
-    "auth": Refused,
-    "config_permission": Refused,
-    "invalid_event": Rejected,
-    "rate_limited": Throttled,
-    "server_transient": Unreachable,
+    "auth": DestinationMisconfigured,
+    "config_permission": DestinationMisconfigured,
+    "invalid_event": EventRejected,
+    "rate_limited": RateLimited,
+    "server_transient": DeliveryFailed,
 }
 
 
@@ -436,31 +443,40 @@ async def test_each_recorded_error_has_its_consequence(case):
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        *(({"code": code}, Refused) for code in (190, 102, 3, 10, 200, 250, 299)),
-        ({"code": 190, "error_subcode": 463}, Refused),
-        ({"code": 100, "error_subcode": 33}, Refused),
-        *(({"code": code}, Throttled) for code in (4, 17, 32, 341, 368, 613, 80000, 80014)),
-        ({"code": 17, "error_subcode": 2446079}, Throttled),
-        *(({"code": code}, Unreachable) for code in (1, 2, 5000, 21009)),
-        ({"code": 100, "is_transient": True}, Unreachable),
-        ({"code": 12345, "is_transient": True}, Unreachable),
-        *(({"code": 100, "error_subcode": 2804000 + n}, Rejected) for n in (1, 3, 16, 50, 66)),
-        ({"code": 100}, Rejected),
+        *(({"code": code}, DestinationMisconfigured) for code in (190, 102, 3, 10, 200, 250, 299)),
+        ({"code": 190, "error_subcode": 463}, DestinationMisconfigured),
+        ({"code": 100, "error_subcode": 33}, DestinationMisconfigured),
+        *(({"code": code}, RateLimited) for code in (4, 17, 32, 341, 368, 613, 80000, 80014)),
+        ({"code": 17, "error_subcode": 2446079}, RateLimited),
+        *(({"code": code}, DeliveryFailed) for code in (1, 2, 5000, 21009)),
+        ({"code": 100, "is_transient": True}, DeliveryFailed),
+        ({"code": 12345, "is_transient": True}, DeliveryFailed),
+        *(
+            ({"code": 100, "error_subcode": 2804000 + n}, EventRejected)
+            for n in (1, 3, 16, 50, 66)
+        ),
+        ({"code": 100}, EventRejected),
     ],
     ids=str,
 )
 async def test_code_and_subcode_outrank_the_status(error, kind, status):
     caught = await refusal({"error": {"message": "m", **error}}, status)
     assert type(caught) is kind
-    if kind is Unreachable:
+    if kind is DeliveryFailed:
         assert caught.ambiguous
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((400, Rejected), (404, Rejected), (401, Refused), (403, Refused), (429, Throttled)),
-        *((408, Unreachable), (500, Unreachable), (503, Unreachable)),
+        *(
+            (400, EventRejected),
+            (404, EventRejected),
+            (401, DestinationMisconfigured),
+            (403, DestinationMisconfigured),
+            (429, RateLimited),
+        ),
+        *((408, DeliveryFailed), (500, DeliveryFailed), (503, DeliveryFailed)),
     ],
 )
 @pytest.mark.parametrize(
@@ -473,8 +489,8 @@ async def test_a_code_that_nobody_knows_is_read_by_the_status(error, status, kin
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((status, Unreachable) for status in (200, 400, 404, 408, 502, 503)),
-        *((413, Rejected), (429, Throttled), (302, Refused)),
+        *((status, DeliveryFailed) for status in (200, 400, 404, 408, 502, 503)),
+        *((413, EventRejected), (429, RateLimited), (302, DestinationMisconfigured)),
     ],
 )
 @pytest.mark.parametrize("answer", ["<html>", "", "[]", "{}", '{"error": "x"}', '{"error": null}'])
@@ -485,7 +501,7 @@ async def test_a_page_from_something_between_is_no_verdict(answer, status, kind)
 @pytest.mark.parametrize("count", [None, "1", True, [1]])
 async def test_a_success_counts_its_events(count):
     error = await refusal({"events_received": count}, 200)
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, DeliveryFailed)
     assert error.ambiguous
 
 
@@ -509,7 +525,7 @@ async def test_a_success_counts_its_events(count):
 async def test_meta_says_how_long_to_wait_in_minutes(usage, seconds):
     headers = {"X-Business-Use-Case-Usage": usage, "Retry-After": "7"}
     error = await failure(to(Backend({"error": {"code": 80004}}, 400, headers)), purchase())
-    assert isinstance(error, Throttled)
+    assert isinstance(error, RateLimited)
     assert error.retry_after == seconds
 
 

@@ -33,7 +33,14 @@ from fixtures.ad_platforms import (
     recent,
     through_a_lane,
 )
-from gp_aiogram import ConfigurationError, Event, Refused, Rejected, Throttled, Unreachable
+from gp_aiogram import (
+    ConfigurationError,
+    DeliveryFailed,
+    DestinationMisconfigured,
+    Event,
+    EventRejected,
+    RateLimited,
+)
 from gp_aiogram.destinations.tiktok.destination import TikTokEvents
 from gp_aiogram.destinations.tiktok.schema import EVENTS, PROPERTIES, misfits
 from gp_aiogram.identity import FIELDS, hashed
@@ -231,7 +238,7 @@ async def test_every_web_event_has_a_page(fields, page_url, page):
 async def test_without_any_page_nothing_is_sent_and_the_reason_says_what_to_set():
     backend = Backend(GOOD)
     error = await failure(to(backend))
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert "TikTokEvents(page_url=...)" in error.reason
     assert backend.requests == []
 
@@ -346,7 +353,7 @@ async def test_what_does_not_fit_the_tables_is_not_sent(monkeypatch):
     tiktok = to(backend, page_url=PAGE)
     monkeypatch.setattr(tiktok, "_user", lambda _: {"ttclidX": "E.C.P.x"})
     error = await failure(tiktok)
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert "there is no field event.user.ttclidX" in error.reason
     assert backend.requests == []
 
@@ -386,7 +393,7 @@ async def test_stars_and_other_currencies_are_converted_by_the_configured_rate()
 async def test_a_currency_without_a_rate_is_never_sent_as_it_is(code):
     backend = Backend(GOOD)
     error = await failure(to(backend, page_url=PAGE), purchase(currency=code))
-    assert isinstance(error, Rejected)
+    assert isinstance(error, EventRejected)
     assert f"TikTokEvents(rates={{'{code}': ('USD', Decimal(...))}})" in error.reason
     assert backend.requests == []
 
@@ -413,14 +420,14 @@ async def test_a_partial_success_is_never_sent_again_and_its_message_is_kept():
 
 #: What the texts of the cases mean.
 _CONSEQUENCES = {
-    "abort (no retry)": Refused,
-    "retryable (HTTP 502)": Unreachable,
-    "retryable": Unreachable,
-    "not delivered": Rejected,
-    "no retry: permission denied": Refused,
-    "no retry: invalid payload": Rejected,
-    "retry (rate limited)": Throttled,
-    "no retry: event_id must be a JSON string": Rejected,
+    "abort (no retry)": DestinationMisconfigured,
+    "retryable (HTTP 502)": DeliveryFailed,
+    "retryable": DeliveryFailed,
+    "not delivered": EventRejected,
+    "no retry: permission denied": DestinationMisconfigured,
+    "no retry: invalid payload": EventRejected,
+    "retry (rate limited)": RateLimited,
+    "no retry: event_id must be a JSON string": EventRejected,
 }
 
 
@@ -443,26 +450,32 @@ async def test_each_recorded_answer_has_its_consequence(case):
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        *((code, Throttled) for code in (40100, 40132, 51021, 61000)),
-        *((code, Refused) for code in (40001, 40102, 40104, 40105, 40113, 40118, 40130)),
-        *((code, Refused) for code in (40006, 40400, 41001)),
-        *((code, Unreachable) for code in (40201, 40202, 60001)),
-        *((code, Unreachable) for code in (50000, 50002, 51000, 51012, 52000, 53100, 59999)),
-        *((code, Rejected) for code in (40000, 40002, 40003, 40007, 40050, 40061, 40062, 49999)),
-        *((code, Unreachable) for code in (1, -1, 20002, 70000)),
+        *((code, RateLimited) for code in (40100, 40132, 51021, 61000)),
+        *(
+            (code, DestinationMisconfigured)
+            for code in (40001, 40102, 40104, 40105, 40113, 40118, 40130)
+        ),
+        *((code, DestinationMisconfigured) for code in (40006, 40400, 41001)),
+        *((code, DeliveryFailed) for code in (40201, 40202, 60001)),
+        *((code, DeliveryFailed) for code in (50000, 50002, 51000, 51012, 52000, 53100, 59999)),
+        *(
+            (code, EventRejected)
+            for code in (40000, 40002, 40003, 40007, 40050, 40061, 40062, 49999)
+        ),
+        *((code, DeliveryFailed) for code in (1, -1, 20002, 70000)),
     ],
 )
 async def test_the_code_outranks_the_status(code, kind, status):
     error = await refusal({"code": code, "message": "why", "request_id": "r1"}, status)
     assert type(error) is kind
     assert error.reason == f"TikTok code {code} (HTTP {status}): why; request_id r1"
-    if kind is Unreachable:
+    if kind is DeliveryFailed:
         assert error.ambiguous
 
 
 async def test_a_server_may_say_how_long_to_wait():
     error = await failure(to(Backend({"code": 40100}, 401, {"Retry-After": "7"}), page_url=PAGE))
-    assert isinstance(error, Throttled)
+    assert isinstance(error, RateLimited)
     assert error.retry_after == 7
     assert (await refusal({"code": 40100})).retry_after is None
 
@@ -470,9 +483,15 @@ async def test_a_server_may_say_how_long_to_wait():
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((400, Rejected), (404, Rejected), (302, Refused), (401, Refused), (403, Refused)),
-        *((status, Unreachable) for status in (200, 408, 500, 503)),
-        (429, Throttled),
+        *(
+            (400, EventRejected),
+            (404, EventRejected),
+            (302, DestinationMisconfigured),
+            (401, DestinationMisconfigured),
+            (403, DestinationMisconfigured),
+        ),
+        *((status, DeliveryFailed) for status in (200, 408, 500, 503)),
+        (429, RateLimited),
     ],
 )
 @pytest.mark.parametrize("answer", ["<html>", "", "[]", "{}", '{"code": "0"}', '{"code": true}'])

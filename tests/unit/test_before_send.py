@@ -167,7 +167,7 @@ async def test_on_a_handler_its_errors_are_counted_and_not_raised(
     with caplog.at_level(logging.ERROR):
         await dispatcher.feed_raw_update(bot, updates.message())
     assert len(handled) == 1
-    assert tracker.counts["rule_errors"] == 2
+    assert tracker.counts["decorator_errors"] == 2
     assert "before_send failed" in caplog.text
 
 

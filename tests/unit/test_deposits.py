@@ -74,7 +74,7 @@ async def test_one_of_200_updates_at_once_is_the_first(
     bank(dp)
     await asyncio.gather(*(feed(updates.click(f"deposit:{n}")) for n in range(1, 201)))
     assert Counter(await names(recorded)) == {"FTD": 1, "DEP": 199}
-    assert tracker.counts["rule_errors"] == 0
+    assert tracker.counts["decorator_errors"] == 0
 
 
 async def test_200_users_at_once_are_each_first_once(

@@ -18,6 +18,7 @@ from fixtures.banks import STORES, bank, payment
 from fixtures.recorder import Recorder
 from gp_aiogram import (
     Click,
+    DeliveryFailed,
     Destination,
     Event,
     MemoryStore,
@@ -25,7 +26,6 @@ from gp_aiogram import (
     Store,
     StoreError,
     Tracker,
-    Unreachable,
 )
 from gp_aiogram.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from gp_aiogram.testing import ManualClock
@@ -60,7 +60,7 @@ class Fussy(Destination):
     async def send(self, events: Sequence[Event]) -> list[dict[str, Any]]:
         (event,) = events
         if "reason" in event.user_data:
-            raise Unreachable(event.user_data["reason"])
+            raise DeliveryFailed(event.user_data["reason"])
         return [{"receipt for": event.user_data.get("note")}]
 
 
@@ -211,7 +211,7 @@ class Slow(Destination):
             raise self.error
 
 
-@pytest.mark.parametrize("error", [None, Unreachable("down")], ids=["taken", "fails"])
+@pytest.mark.parametrize("error", [None, DeliveryFailed("down")], ids=["taken", "fails"])
 @pytest.mark.parametrize("in_file", [False, True], ids=["memory", "sqlite"])
 async def test_what_is_under_way_ends_and_is_not_tried_again(
     tmp_path: Path, error: Exception | None, in_file: bool

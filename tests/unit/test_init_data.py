@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fixtures import updates
 from gp_aiogram import Attribution, EventError, MemoryStore, Session, Tracker
-from gp_aiogram.identity.init_data import CLOCK_SKEW, verified
+from gp_aiogram.identity.init_data import CLOCK_SKEW, validate_init_data
 from gp_aiogram.sandbox import TelegramSandbox
 from gp_aiogram.testing import ManualClock
 
@@ -62,7 +62,7 @@ def store(clock: ManualClock) -> MemoryStore:
 def refused(init_data: Any, token: Any = TOKEN, **changes: Any) -> str:
     """Why data is refused; what must stay secret never is in it."""
     with pytest.raises(EventError) as caught:
-        verified(token, init_data, **{"now": OPENED, "max_age": DAY, **changes})
+        validate_init_data(token, init_data, **{"now": OPENED, "max_age": DAY, **changes})
     text = str(caught.value)
     assert not any(secret in text for secret in ("TEST", "Ada", "gp_a", str(updates.DATE), "-378"))
     if isinstance(init_data, str):
@@ -133,7 +133,7 @@ async def test_the_bots_own_grammar_decides(store: MemoryStore) -> None:
     ids=str,
 )
 def test_all_that_telegram_signs_is_taken(changes: dict[str, str | None]) -> None:
-    opening = verified(TOKEN, signed(**changes), now=OPENED, max_age=DAY)
+    opening = validate_init_data(TOKEN, signed(**changes), now=OPENED, max_age=DAY)
     assert (opening.bot_id, opening.telegram_id, opening.auth_date) == (42, 7, OPENED)
 
 
@@ -166,7 +166,7 @@ def test_what_aiogram_takes_is_taken(
     pairs = list({**more, **own, "auth_date": FIELDS["auth_date"]}.items())
     init_data = signed_query(pairs, token)
     assert check_webapp_signature(token, init_data)
-    opening = verified(token, init_data, now=OPENED, max_age=DAY)
+    opening = validate_init_data(token, init_data, now=OPENED, max_age=DAY)
     assert (opening.bot_id, opening.telegram_id) == (bot_id, user["id"])
     assert opening.start_param == own["start_param"]
 
@@ -183,7 +183,7 @@ async def test_a_user_of_the_stand_in_is_captured(tracker: Tracker) -> None:
 
 def test_both_read_the_same() -> None:
     theirs = safe_parse_webapp_init_data(TOKEN, signed())
-    ours = verified(TOKEN, signed(), now=OPENED, max_age=DAY)
+    ours = validate_init_data(TOKEN, signed(), now=OPENED, max_age=DAY)
     assert theirs.user is not None
     assert (theirs.user.id, theirs.start_param) == (ours.telegram_id, ours.start_param)
     assert theirs.auth_date == ours.auth_date
@@ -214,7 +214,7 @@ def test_no_field_can_be_taken_away_or_hidden_in_its_neighbour(name: str) -> Non
 
 def test_a_field_cannot_be_cut_anew_at_another_equals_sign() -> None:
     init_data = signed(start_param="gp_a=b")
-    assert verified(TOKEN, init_data, now=OPENED, max_age=DAY).start_param == "gp_a=b"
+    assert validate_init_data(TOKEN, init_data, now=OPENED, max_age=DAY).start_param == "gp_a=b"
     assert "malformed" in refused(init_data.replace("start_param=gp_a%3D", "start_param%3Dgp_a="))
 
 
@@ -273,7 +273,7 @@ def test_data_without_a_time_is_refused(auth_date: str | None) -> None:
 @pytest.mark.parametrize("max_age", [DAY, 86_400, 86_400.0])
 def test_an_age_is_a_timedelta_or_a_number_of_seconds(max_age: Any) -> None:
     late = OPENED + DAY
-    assert verified(TOKEN, signed(), now=late, max_age=max_age).telegram_id == 7
+    assert validate_init_data(TOKEN, signed(), now=late, max_age=max_age).telegram_id == 7
     later = late + timedelta(seconds=1)
     assert "older than 1 day" in refused(signed(), now=later, max_age=max_age)
 
@@ -298,7 +298,10 @@ async def test_data_older_than_a_day_is_refused(tracker: Tracker, clock: ManualC
 
 
 def test_data_from_the_future_is_refused_beyond_a_skew_of_the_clocks() -> None:
-    assert verified(TOKEN, signed(), now=OPENED - CLOCK_SKEW, max_age=DAY).auth_date == OPENED
+    assert (
+        validate_init_data(TOKEN, signed(), now=OPENED - CLOCK_SKEW, max_age=DAY).auth_date
+        == OPENED
+    )
     early = OPENED - CLOCK_SKEW - timedelta(seconds=1)
     assert "set this machine's clock" in refused(signed(), now=early)
 

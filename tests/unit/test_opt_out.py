@@ -15,14 +15,14 @@ from fixtures import updates
 from fixtures.banks import STORES
 from fixtures.recorder import Feed, Recorder
 from gp_aiogram import (
+    DeliveryFailed,
     Destination,
     Event,
     EventError,
-    Rejected,
+    EventRejected,
     SQLiteStore,
     Store,
     Tracker,
-    Unreachable,
     UserTracker,
     track,
 )
@@ -111,7 +111,7 @@ async def test_it_holds_for_every_bot_and_for_handlers(
         for bot in (Bot("42:TEST"), Bot("43:TEST")):
             await feed(updates.message(text), bot)
     assert await recorded() == []
-    assert tracker.counts["captured"] == tracker.counts["rule_errors"] == 0
+    assert tracker.counts["captured"] == tracker.counts["decorator_errors"] == 0
     await feed(updates.message("go on"))
     assert sorted(event.name for event in await recorded()) == ["Lead", "REG"]
 
@@ -164,7 +164,7 @@ async def clock() -> AsyncIterator[ManualClock]:
 
 
 async def test_what_is_under_way_is_not_tried_again(clock: ManualClock) -> None:
-    unsteady = Unsteady(Unreachable("down"))
+    unsteady = Unsteady(DeliveryFailed("down"))
     async with Tracker([unsteady], store=MemoryStore(clock=clock)) as tracker:
         event = await tracker.track("REG", telegram_id=7)
         await unsteady.busy.wait()
@@ -185,7 +185,7 @@ async def test_what_is_under_way_is_not_tried_again(clock: ManualClock) -> None:
 
 
 async def test_a_dead_letter_is_not_replayed() -> None:
-    unsteady = Unsteady(Rejected("no"))
+    unsteady = Unsteady(EventRejected("no"))
     unsteady.go_on.set()
     async with Tracker([unsteady], store=MemoryStore()) as tracker:
         await tracker.track("REG", telegram_id=7)

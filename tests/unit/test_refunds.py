@@ -16,15 +16,15 @@ from fixtures import updates
 from fixtures.platforms import Platforms, platforms
 from fixtures.recorder import Feed, Recorder
 from gp_aiogram import (
+    DeliveryFailed,
     Destination,
     Event,
     EventError,
+    EventRejected,
+    EventSkipped,
     GramPixel,
     MemoryStore,
-    Rejected,
-    Skipped,
     Tracker,
-    Unreachable,
     track,
 )
 from gp_aiogram.sandbox import Fault, GramPixelSandbox
@@ -122,7 +122,7 @@ async def pay_and_refund(there: Platforms, bot: Bot) -> None:
 
 async def test_each_destination_is_told_by_what_became_of_its_delivery(store: MemoryStore) -> None:
     took, waits = Recorder("took"), Recorder("waits")
-    refuses, skips = Failing("refuses", Rejected("no")), Failing("skips", Skipped("no"))
+    refuses, skips = Failing("refuses", EventRejected("no")), Failing("skips", EventSkipped("no"))
     destinations: list[Destination] = [took, refuses, skips]
     first = Tracker([*destinations, Recorder("waits")], store=store)
     await first.track("Purchase", telegram_id=7, value=5, once="o1", to=["took", "refuses"])
@@ -154,7 +154,7 @@ class Failing(Destination):
 
 async def test_an_order_that_may_have_been_taken_is_taken_back(store: MemoryStore) -> None:
     """With ``hold``, a lost answer leaves a dead letter that nobody may call unsent."""
-    holds = Failing("holds", Unreachable("connection lost", ambiguous=True))
+    holds = Failing("holds", DeliveryFailed("connection lost", ambiguous=True))
     holds.ambiguous = "hold"
     tracker = Tracker([holds], store=store)
     async with tracker:
@@ -168,12 +168,12 @@ async def test_an_order_that_may_have_been_taken_is_taken_back(store: MemoryStor
 
 async def test_an_order_whose_answer_was_lost_is_taken_back(store: MemoryStore) -> None:
     """With ``retry``, the next try may find the payment counted already."""
-    retries = Failing("retries", Unreachable("connection lost", ambiguous=True))
+    retries = Failing("retries", DeliveryFailed("connection lost", ambiguous=True))
     async with Tracker([retries], store=store) as tracker:
         payment = await tracker.track("Purchase", telegram_id=7, value=5, once="o1")
         while not (await tracker.stats()).destinations["retries"].retried:
             await asyncio.sleep(0.001)
-        retries.error = Unreachable("connection refused")
+        retries.error = DeliveryFailed("connection refused")
         refund = await tracker.refund("o1", telegram_id=7)
         assert payment is not None
         assert refund is not None
@@ -186,7 +186,7 @@ async def test_an_order_whose_answer_was_lost_is_taken_back(store: MemoryStore) 
 
 
 async def test_a_dead_letter_of_what_was_refunded_cannot_be_replayed(store: MemoryStore) -> None:
-    refuses = Failing("refuses", Rejected("no"))
+    refuses = Failing("refuses", EventRejected("no"))
     async with Tracker([refuses], store=store) as tracker:
         await tracker.track("Purchase", telegram_id=7, value=5, once="o1")
         assert await tracker.flush()

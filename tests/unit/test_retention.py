@@ -17,8 +17,8 @@ from gp_aiogram import (
     ConfigurationError,
     Destination,
     Event,
+    EventRejected,
     MemoryStore,
-    Rejected,
     Retention,
     SQLiteStore,
     Store,
@@ -44,7 +44,7 @@ class Choosy(Destination):
     async def send(self, events: Sequence[Event]) -> None:
         if any(event.name == "bad" for event in events):
             reason = "bad"
-            raise Rejected(reason)
+            raise EventRejected(reason)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from gp_aiogram import (
     ConfigurationError,
     Event,
     EventError,
+    EventRejected,
     MemoryStore,
-    Rejected,
     Session,
     SessionStore,
     SplitStore,
@@ -275,7 +275,7 @@ async def test_each_destination_has_its_own_fate(store: MemoryStore) -> None:
 
     async def refuse(_: list[Event]) -> None:
         msg = "bad"
-        raise Rejected(msg)
+        raise EventRejected(msg)
 
     two.send = refuse
     async with Tracker([one, two], store=store) as tracker:

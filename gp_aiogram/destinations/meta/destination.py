@@ -17,29 +17,35 @@ import httpx
 
 from gp_aiogram.destinations.ad_platform import (
     AdDestination,
-    OnceLog,
+    WarnOnce,
     built,
-    checked_choice,
-    checked_code,
-    checked_names,
-    checked_test_code,
-    digests,
     external_ids,
-    money,
+    hashed_fields,
+    map_contents,
+    money_fields,
+    validate_choice,
+    validate_code,
+    validate_names,
+    validate_test_code,
     visitor_ip,
-    with_own_contents,
 )
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import checked_secret, json_object
+from gp_aiogram.destinations.http import json_object, validate_secret
 from gp_aiogram.destinations.meta.errors import meta_error
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import NUMBER, TEXT, WHOLE, Table, one_of, reader
-from gp_aiogram.errors import ConfigurationError, DeliveryError, Rejected, Unreachable, shown
+from gp_aiogram.errors import (
+    ConfigurationError,
+    DeliveryError,
+    DeliveryFailed,
+    EventRejected,
+    short_repr,
+)
 from gp_aiogram.identity import FIELDS
 from gp_aiogram.model import catalogue
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Event
-from gp_aiogram.model.money import Exchange, Rates
+from gp_aiogram.model.money import CurrencyConverter, Rates
 
 #: Where a conversion may have been made. Not here: ``app``, which needs a device, and
 #: ``business_messaging``, which is for Messenger, WhatsApp and Instagram alone (error 2804063).
@@ -164,7 +170,7 @@ class MetaCAPI(AdDestination):
         data_processing_options_state: int | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        token = checked_secret("MetaCAPI(access_token=...)", access_token)
+        token = validate_secret("MetaCAPI(access_token=...)", access_token)
         proof = None if app_secret is None else _proof(token, app_secret)
         super().__init__(
             name=name,
@@ -173,16 +179,16 @@ class MetaCAPI(AdDestination):
             secrets=tuple(secret for secret in (token, app_secret, proof) if secret),
             transport=transport,
         )
-        self.pixel_id = checked_code("MetaCAPI(pixel_id=...)", pixel_id)
-        self.action_source = checked_choice(
+        self.pixel_id = validate_code("MetaCAPI(pixel_id=...)", pixel_id)
+        self.action_source = validate_choice(
             "MetaCAPI(action_source=...)",
             action_source,
             ACTION_SOURCES,
             advice="; Meta keeps app for apps and business_messaging for its own messengers",
         )
         self._path = f"/{_checked_version(api_version)}/{self.pixel_id}/events"
-        self._names = checked_names("MetaCAPI(event_names=...)", catalogue.META, event_names)
-        self._exchange = Exchange("MetaCAPI", rates)
+        self._names = validate_names("MetaCAPI(event_names=...)", catalogue.META, event_names)
+        self._exchange = CurrencyConverter("MetaCAPI", rates)
         self._privacy = _processing(
             data_processing_options,
             data_processing_options_country,
@@ -190,13 +196,13 @@ class MetaCAPI(AdDestination):
         )
         self._main = {} if proof is None else {"appsecret_proof": proof}
         if test_event_code is not None:
-            self._main["test_event_code"] = checked_test_code(
+            self._main["test_event_code"] = validate_test_code(
                 "MetaCAPI(test_event_code=...)",
                 test_event_code,
                 self.name,
                 "Meta uses such events for targeting and measurement like all others",
             )
-        self._once = OnceLog()
+        self._once = WarnOnce()
 
     def __repr__(self) -> str:
         return f"MetaCAPI(pixel_id={self.pixel_id!r}, name={self.name!r})"
@@ -217,14 +223,14 @@ class MetaCAPI(AdDestination):
         page = {} if click is None else _page(click)
         user = {
             "external_id": external_ids(event, "meta"),
-            **digests(event, "meta", _HASHED),
+            **hashed_fields(event, "meta", _HASHED),
             **({} if click is None else _browser(click)),
         }
         name = self._names.get(event.name, event.name)
         custom = self._custom_data(event)
         if name == "Purchase" and "value" not in custom:
             msg = "Meta takes no Purchase without a value (error 2804009): give track() a value"
-            raise Rejected(msg)
+            raise EventRejected(msg)
         return {
             "event_name": name,
             "event_time": int(event.event_time.timestamp()),
@@ -250,16 +256,16 @@ class MetaCAPI(AdDestination):
 
     def _custom_data(self, event: Event) -> dict[str, Any]:
         if not event.user_data:
-            return dict(money(event, self._exchange))
+            return dict(money_fields(event, self._exchange))
         custom: dict[str, Any] = {}
         standard: dict[str, Any] = {}
-        given = with_own_contents(event.user_data, _CONTENT_NAMES)
+        given = map_contents(event.user_data, _CONTENT_NAMES)
         for key, part in shareable(given).items():
             if key in _STANDARD:
                 standard[key] = part
             elif key not in _OF_THE_EVENT and isinstance(part, (str, int, float)):
                 custom[key] = part
-        return {**custom, **self._standard(standard), **money(event, self._exchange)}
+        return {**custom, **self._standard(standard), **money_fields(event, self._exchange)}
 
     def _standard(self, given: Mapping[str, Any]) -> dict[str, Any]:
         misfits: list[str] = []
@@ -277,7 +283,7 @@ class MetaCAPI(AdDestination):
             raise self._not_metas(response)
         if received < sent:
             msg = f"Meta received {received} of {sent} events and does not say which"
-            raise Unreachable(msg, ambiguous=True)
+            raise DeliveryFailed(msg, ambiguous=True)
         messages = answer.get("messages")
         told = {
             "fbtrace_id": answer.get("fbtrace_id"),
@@ -290,7 +296,7 @@ class MetaCAPI(AdDestination):
         if response.is_redirect or response.status_code in _TOLD_BY_STATUS:
             self.raise_for_status(response)
         msg = f"the answer is not Meta's: HTTP {response.status_code}: {response.text}"
-        return Unreachable(self._reason(msg), ambiguous=True)
+        return DeliveryFailed(self._reason(msg), ambiguous=True)
 
 
 #: Required by Meta when ``action_source`` is ``website``.
@@ -303,13 +309,13 @@ _TOLD_BY_STATUS = frozenset({413, 429, 503})
 
 def _proof(token: str, app_secret: str) -> str:
     """Return ``appsecret_proof`` (Graph API, "Securing Requests"): HMAC-SHA256 in hex."""
-    secret = checked_secret("MetaCAPI(app_secret=...)", app_secret)
+    secret = validate_secret("MetaCAPI(app_secret=...)", app_secret)
     return hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
 
 
 def _checked_version(version: object) -> str:
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        msg = f"MetaCAPI(api_version=...) must look like 'v26.0', not {shown(version)}"
+        msg = f"MetaCAPI(api_version=...) must look like 'v26.0', not {short_repr(version)}"
         raise ConfigurationError(msg)
     return version
 
@@ -322,7 +328,7 @@ def _processing(options: object, country: object, state: object) -> dict[str, An
     if not isinstance(options, (list, tuple)) or list(options) not in ([], ["LDU"]):
         msg = (
             "MetaCAPI(data_processing_options=...) must be ['LDU'] or [], and not be missing "
-            f"when country or state is given, not {shown(options)}"
+            f"when country or state is given, not {short_repr(options)}"
         )
         raise ConfigurationError(msg)
     if options and not all(_is_place(place) for place in places.values()):

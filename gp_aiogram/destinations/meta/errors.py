@@ -15,16 +15,22 @@ from typing import Any
 import httpx
 
 from gp_aiogram.destinations.http import json_object, retry_after_header
-from gp_aiogram.errors import DeliveryError, Refused, Rejected, Throttled, Unreachable
+from gp_aiogram.errors import (
+    DeliveryError,
+    DeliveryFailed,
+    DestinationMisconfigured,
+    EventRejected,
+    RateLimited,
+)
 
 _REFUSED = (3, 10, 102, 190, *range(200, 300))
 _THROTTLED = (4, 17, 32, 341, 368, 613, *range(80000, 80015))
 _UNREACHABLE = (1, 2, 5000, 21009)
 
 _VERDICTS: Mapping[int, type[DeliveryError]] = {
-    **dict.fromkeys(_REFUSED, Refused),
-    **dict.fromkeys(_THROTTLED, Throttled),
-    **dict.fromkeys(_UNREACHABLE, Unreachable),
+    **dict.fromkeys(_REFUSED, DestinationMisconfigured),
+    **dict.fromkeys(_THROTTLED, RateLimited),
+    **dict.fromkeys(_UNREACHABLE, DeliveryFailed),
 }
 
 #: "Invalid parameter": the events are bad, unless a subcode says otherwise.
@@ -60,10 +66,10 @@ def meta_error(response: httpx.Response) -> DeliveryError | None:
         return None
     kind = _kind(error, response.status_code)
     reason = _reason(error, response.status_code)
-    if kind is Throttled:
-        return Throttled(reason, retry_after=_seconds_to_wait(response))
-    if kind is Unreachable:
-        return Unreachable(reason, ambiguous=True)
+    if kind is RateLimited:
+        return RateLimited(reason, retry_after=_seconds_to_wait(response))
+    if kind is DeliveryFailed:
+        return DeliveryFailed(reason, ambiguous=True)
     return kind(reason)
 
 
@@ -73,22 +79,22 @@ def _kind(error: Mapping[str, Any], status: int) -> type[DeliveryError]:
     if verdict is not None:
         return verdict
     if code == _INVALID and error.get("error_subcode") == _NO_SUCH_PIXEL:
-        return Refused
+        return DestinationMisconfigured
     if error.get("is_transient") is True:
-        return Unreachable
+        return DeliveryFailed
     if code == _INVALID:
-        return Rejected
+        return EventRejected
     return _kind_by_status(status)
 
 
 def _kind_by_status(status: int) -> type[DeliveryError]:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Throttled
+        return RateLimited
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return Refused
+        return DestinationMisconfigured
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
-        return Unreachable
-    return Rejected
+        return DeliveryFailed
+    return EventRejected
 
 
 def _reason(error: Mapping[str, Any], status: int) -> str:

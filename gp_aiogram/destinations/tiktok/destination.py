@@ -12,20 +12,20 @@ import httpx
 
 from gp_aiogram.destinations.ad_platform import (
     AdDestination,
-    OnceLog,
+    WarnOnce,
     built,
-    checked_choice,
-    checked_code,
-    checked_names,
-    checked_test_code,
-    digests,
     external_ids,
-    money,
+    hashed_fields,
+    map_contents,
+    money_fields,
+    validate_choice,
+    validate_code,
+    validate_names,
+    validate_test_code,
     visitor_ip,
-    with_own_contents,
 )
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import checked_secret, json_object
+from gp_aiogram.destinations.http import json_object, validate_secret
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import is_digest, reader
 from gp_aiogram.destinations.tiktok.errors import TAKEN, answered_code, tiktok_error
@@ -38,11 +38,11 @@ from gp_aiogram.destinations.tiktok.schema import (
     USERS,
     misfits,
 )
-from gp_aiogram.errors import ConfigurationError, Rejected, Unreachable, shown
+from gp_aiogram.errors import ConfigurationError, DeliveryFailed, EventRejected, short_repr
 from gp_aiogram.model import catalogue
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Event
-from gp_aiogram.model.money import TIKTOK_CURRENCIES, Exchange, Rates
+from gp_aiogram.model.money import TIKTOK_CURRENCIES, CurrencyConverter, Rates
 
 _PATH = "/open_api/v1.3/event/track/"
 
@@ -104,7 +104,7 @@ class TikTokEvents(AdDestination):
         app_id: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        token = checked_secret("TikTokEvents(access_token=...)", access_token)
+        token = validate_secret("TikTokEvents(access_token=...)", access_token)
         super().__init__(
             name=name,
             base_url=base_url,
@@ -112,28 +112,28 @@ class TikTokEvents(AdDestination):
             secrets=(token,),
             transport=transport,
         )
-        self.pixel_code = checked_code("TikTokEvents(pixel_code=...)", pixel_code)
-        self.event_source = checked_choice(
+        self.pixel_code = validate_code("TikTokEvents(pixel_code=...)", pixel_code)
+        self.event_source = validate_choice(
             "TikTokEvents(event_source=...)",
             event_source,
             EVENTS,
             advice="; crm events are for TikTok's lead ads, offline ones for e-mail and phone",
         )
         names = _NAMES[self.event_source]
-        self._names = checked_names("TikTokEvents(event_names=...)", names, event_names)
-        self._exchange = Exchange("TikTokEvents", rates, taken=TIKTOK_CURRENCIES)
+        self._names = validate_names("TikTokEvents(event_names=...)", names, event_names)
+        self._exchange = CurrencyConverter("TikTokEvents", rates, taken=TIKTOK_CURRENCIES)
         self._page_url = _checked_page(page_url)
-        self._app_id = checked_code("TikTokEvents(app_id=...)", app_id or self.pixel_code)
+        self._app_id = validate_code("TikTokEvents(app_id=...)", app_id or self.pixel_code)
         self._privacy = _limited_use(limited_data_use)
         self._root = {"event_source": self.event_source, "event_source_id": self.pixel_code}
         if test_event_code is not None:
-            self._root["test_event_code"] = checked_test_code(
+            self._root["test_event_code"] = validate_test_code(
                 "TikTokEvents(test_event_code=...)",
                 test_event_code,
                 self.name,
                 "TikTok leaves test events out of its figures",
             )
-        self._once = OnceLog()
+        self._once = WarnOnce()
 
     def __repr__(self) -> str:
         return f"TikTokEvents(pixel_code={self.pixel_code!r}, name={self.name!r})"
@@ -151,7 +151,7 @@ class TikTokEvents(AdDestination):
         item = self._known(event)
         if wrong := misfits(item, self.event_source):
             msg = f"not sent, by TikTok's tables of fields: {'; '.join(wrong)}"
-            raise Rejected(self._reason(msg))
+            raise EventRejected(self._reason(msg))
         return item
 
     def _known(self, event: Event) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class TikTokEvents(AdDestination):
             "event_time": int(event.event_time.timestamp()),
             "event_id": event.event_id,
             "user": self._user(event),
-            "properties": {**self._properties(event), **money(event, self._exchange)},
+            "properties": {**self._properties(event), **money_fields(event, self._exchange)},
             **self._place(event),
             **self._privacy,
         }
@@ -169,14 +169,14 @@ class TikTokEvents(AdDestination):
     def _user(self, event: Event) -> dict[str, Any]:
         user = {
             "external_id": external_ids(event, "tiktok"),
-            **digests(event, "tiktok", HASHED),
+            **hashed_fields(event, "tiktok", HASHED),
             **_plain(event.traits.get("tiktok", {})),
             **({} if event.click is None else _browser(event.click)),
         }
         return {name: user[name] for name in USERS[self.event_source] if name in user}
 
     def _properties(self, event: Event) -> dict[str, Any]:
-        shared = shareable(with_own_contents(event.user_data, CONTENT_NAMES))
+        shared = shareable(map_contents(event.user_data, CONTENT_NAMES))
         known = {key: part for key, part in shared.items() if key in PROPERTIES}
         wrong: list[str] = []
         properties: dict[str, Any] = _read_properties(known, wrong) or {}
@@ -196,7 +196,7 @@ class TikTokEvents(AdDestination):
                 "TikTok needs the page of a web event, and neither the click nor the bot's name "
                 "is known: set TikTokEvents(page_url=...) to the address of your landing page"
             )
-            raise Rejected(msg)
+            raise EventRejected(msg)
         referrer = None if click is None else shareable_url(click.referrer)
         return {"page": {"url": url, **({"referrer": referrer} if referrer else {})}}
 
@@ -205,7 +205,7 @@ class TikTokEvents(AdDestination):
         if code is None:
             self.raise_for_status(response)
             msg = f"the answer is not TikTok's: HTTP {response.status_code}: {response.text}"
-            raise Unreachable(self._reason(msg), ambiguous=True)
+            raise DeliveryFailed(self._reason(msg), ambiguous=True)
         if code not in TAKEN:
             raise self.cleaned(tiktok_error(response, code))
         answer = json_object(response)
@@ -245,6 +245,7 @@ def _limited_use(limited: object) -> dict[str, bool]:
     if limited is None:
         return {}
     if not isinstance(limited, bool):
-        msg = f"TikTokEvents(limited_data_use=...) must be True, False or None: {shown(limited)}"
+        wrong = short_repr(limited)
+        msg = f"TikTokEvents(limited_data_use=...) must be True, False or None: {wrong}"
         raise ConfigurationError(msg)
     return {"limited_data_use": limited}

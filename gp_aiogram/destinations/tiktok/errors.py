@@ -12,7 +12,13 @@ from collections.abc import Mapping
 import httpx
 
 from gp_aiogram.destinations.http import json_object, retry_after_header
-from gp_aiogram.errors import DeliveryError, Refused, Rejected, Throttled, Unreachable
+from gp_aiogram.errors import (
+    DeliveryError,
+    DeliveryFailed,
+    DestinationMisconfigured,
+    EventRejected,
+    RateLimited,
+)
 
 #: PARTIAL_OK names no event; those who know it (RudderStack, TikTok's Android SDK) never resend.
 TAKEN = frozenset({0, 20001})
@@ -25,9 +31,9 @@ _REFUSED = (40001, 40102, 40104, 40105, 40113, 40118, 40130, 40006, 40400, 41001
 _UNREACHABLE = (40201, 40202, 60001)
 
 _VERDICTS: Mapping[int, type[DeliveryError]] = {
-    **dict.fromkeys(_THROTTLED, Throttled),
-    **dict.fromkeys(_REFUSED, Refused),
-    **dict.fromkeys(_UNREACHABLE, Unreachable),
+    **dict.fromkeys(_THROTTLED, RateLimited),
+    **dict.fromkeys(_REFUSED, DestinationMisconfigured),
+    **dict.fromkeys(_UNREACHABLE, DeliveryFailed),
 }
 
 #: Parameters, formats, batch size, hashing.
@@ -50,9 +56,9 @@ def tiktok_error(response: httpx.Response, code: int) -> DeliveryError:
         f"TikTok code {code} (HTTP {response.status_code}): {answer.get('message')}; "
         f"request_id {answer.get('request_id')}"
     )
-    kind = _VERDICTS.get(code, Rejected if code in _BAD_REQUESTS else Unreachable)
-    if kind is Throttled:
-        return Throttled(reason, retry_after=retry_after_header(response))
-    if kind is Unreachable:
-        return Unreachable(reason, ambiguous=True)
+    kind = _VERDICTS.get(code, EventRejected if code in _BAD_REQUESTS else DeliveryFailed)
+    if kind is RateLimited:
+        return RateLimited(reason, retry_after=retry_after_header(response))
+    if kind is DeliveryFailed:
+        return DeliveryFailed(reason, ambiguous=True)
     return kind(reason)
