@@ -1,13 +1,14 @@
 """Ad attribution for aiogram 3 bots: catch the click, keep the session, deliver conversions."""
 
-from gp_aiogram._version import __version__
+from importlib.metadata import version as _version
+
 from gp_aiogram.decorators import track
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.destinations.grampixel import GramPixel
 from gp_aiogram.destinations.http import HTTPDestination
 from gp_aiogram.destinations.leadsail import LeadSail
-from gp_aiogram.destinations.meta.destination import MetaCAPI
-from gp_aiogram.destinations.tiktok.destination import TikTokEvents
+from gp_aiogram.destinations.meta import MetaCAPI
+from gp_aiogram.destinations.tiktok import TikTokEvents
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -32,13 +33,15 @@ from gp_aiogram.model.event import Event
 from gp_aiogram.model.money import Stars
 from gp_aiogram.model.retention import Retention
 from gp_aiogram.model.session import Attribution, Session
-from gp_aiogram.settings.settings import Settings
-from gp_aiogram.stores.contract import Outbox, SessionStore, SplitStore, Store
-from gp_aiogram.stores.memory.store import MemoryStore
+from gp_aiogram.settings import Settings
+from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore, SplitStore, Store
+from gp_aiogram.stores.memory import MemoryStore
 from gp_aiogram.stores.records import Delivery
-from gp_aiogram.stores.sqlite.store import SQLiteStore
+from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
+
+__version__ = _version("gp-aiogram")
 
 __all__ = [
     "Attribution",
@@ -60,6 +63,7 @@ __all__ = [
     "MemoryStore",
     "MetaCAPI",
     "Outbox",
+    "ProfileStore",
     "RateLimited",
     "Refused",
     "Rejected",

@@ -1,4 +1,4 @@
-"""``@track``: what it marks on a handler, and how a mark's arguments are resolved later."""
+"""``@track``: what it writes on a handler, and how its arguments are resolved later."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from magic_filter import MagicFilter
 
 from gp_aiogram.errors import EventError, short_repr
 
-#: The aiogram flag that carries a handler's marks.
+#: The aiogram flag that carries the specs of a handler.
 FLAG = "gp_track"
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-
-#: The name of a mark whose event is an FTD or a DEP.
-DEPOSIT = "deposit"
 
 #: What an argument of ``@track`` may be: a constant, a MagicFilter on the event, or a callable
 #: whose parameters are filled by name.
 Argument = Any
 
+#: Where dishka's ``inject`` keeps the function that it wraps. It copies no flags from there.
+_DISHKA_FUNCTION = "__dishka_orig_func__"
 
-class Arguments(TypedDict, total=False):
+
+class SpecArguments(TypedDict, total=False):
     """The keyword arguments of :data:`track`."""
 
     value: Argument
@@ -39,7 +39,7 @@ class Arguments(TypedDict, total=False):
     to: Argument
 
 
-class DepositArguments(Arguments, total=False):
+class DepositSpecArguments(SpecArguments, total=False):
     """The keyword arguments of ``track.deposit``."""
 
     ftd_within: Argument
@@ -50,21 +50,39 @@ class DepositArguments(Arguments, total=False):
 class TrackSpec:
     """One ``@track`` on one handler.
 
-    :param site_id: tells this mark from all others, the same in every run of the program.
-    :param handler: the handler's name, for people.
+    :param decorator: ``@track`` or ``tracked``, for log lines.
+    :param name: of the event; None for a deposit, which is an FTD or a DEP.
+    :param site_id: tells this decorator from all others, the same in every run of the program.
+    :param handler: the handler's name, for log lines.
     :param target: the decorated wrapper; None when the function itself was decorated.
+    :param when: nothing is recorded unless this resolves to something true.
     :param arguments: of ``Tracker.track``, not resolved yet.
     """
 
-    name: str
+    decorator: str
+    name: str | None
     site_id: str
     handler: str
     target: object | None
     when: Argument
     arguments: Mapping[str, Argument]
 
+    def __str__(self) -> str:
+        return self.described()
 
-_marks: weakref.WeakSet[TrackSpec] = weakref.WeakSet()
+    def described(self, **arguments: object) -> str:
+        """Return the decorator as it is in the code, and where, for log lines.
+
+        :param arguments: those to show.
+        """
+        shown = [f"{key}={argument!r}" for key, argument in arguments.items()]
+        if self.name is None:
+            return f"{self.decorator}.deposit({', '.join(shown)}) on {self.handler}"
+        return f"{self.decorator}({', '.join([repr(self.name), *shown])}) on {self.handler}"
+
+
+#: All specs on handlers that still exist.
+_specs: weakref.WeakSet[TrackSpec] = weakref.WeakSet()
 
 
 class _Track:
@@ -107,7 +125,7 @@ class _Track:
         if not name or callable(name):
             msg = f"write @track('REG') with the event's name, not @track({short_repr(name)})"
             raise TypeError(msg)
-        return _marking(
+        return _decorator(
             name,
             when,
             value=value,
@@ -140,8 +158,8 @@ class _Track:
         :param ftd_within: the first deposit is an FTD only so long after the touch that counts.
         :param ftd_needs_session: the first deposit is an FTD only of a user with a session.
         """
-        return _marking(
-            DEPOSIT,
+        return _decorator(
+            None,
             when,
             value=value,
             currency=currency,
@@ -158,31 +176,38 @@ class _Track:
 track = _Track()
 
 
-def _marking(name: str, when: Argument, **arguments: Argument) -> Callable[[Handler], Handler]:
+def _decorator(
+    name: str | None,
+    when: Argument,
+    **arguments: Argument,
+) -> Callable[[Handler], Handler]:
     def decorate(handler: Handler) -> Handler:
-        number = len(marks_on(handler))
-        _write_mark(handler, new_mark(handler, name, number, when=when, **arguments))
+        number = len(specs_on(handler))
+        _attach(new_spec("@track", handler, name, number, when=when, **arguments), handler)
         return handler
 
     return decorate
 
 
-def new_mark(
+def new_spec(
+    decorator: str,
     handler: Callable[..., Any],
-    name: str,
+    name: str | None,
     number: int,
     *,
     when: Argument = None,
     **arguments: Argument,
 ) -> TrackSpec:
-    """Make a mark, which is written nowhere yet.
+    """Make a spec, which is attached to nothing yet.
 
-    :param number: tells it from the other marks of the handler.
+    :param name: of the event; None for a deposit.
+    :param number: tells it from the other specs of the handler.
     :param arguments: of ``Tracker.track``; None for what was not given.
     """
     function = inspect.unwrap(handler)
     title = f"{_module(function)}.{_name(function)}"
     return TrackSpec(
+        decorator=decorator,
         name=name,
         site_id=f"{title} {number}",
         handler=title,
@@ -192,58 +217,58 @@ def new_mark(
     )
 
 
-def _write_mark(handler: Callable[..., Any], mark: TrackSpec) -> None:
-    """Write a mark where aiogram reads flags: on the function beneath all ``functools.wraps``.
+def _attach(spec: TrackSpec, handler: Callable[..., Any]) -> None:
+    """Write a spec where aiogram reads flags: on the function beneath all ``functools.wraps``.
 
     It goes on the decorated wrapper as well, for decorators that copy attributes but hide what
     they wrap.
     """
     function = inspect.unwrap(handler)
-    _write(function, mark)
+    _add_to_flag(function, spec)
     if handler is not function:
-        _write(handler, mark)
-    _marks.add(mark)
+        _add_to_flag(handler, spec)
+    _specs.add(spec)
 
 
-def _write(target: Any, mark: TrackSpec) -> None:
+def _add_to_flag(target: Any, spec: TrackSpec) -> None:
     flags = getattr(target, "aiogram_flag", {})
     try:
         # A new dict, since functools.wraps shares the old one between a function and its wrapper.
-        target.aiogram_flag = {**flags, FLAG: (*flags.get(FLAG, ()), mark)}
+        target.aiogram_flag = {**flags, FLAG: (*flags.get(FLAG, ()), spec)}
     except AttributeError:
         msg = f"@track cannot mark {short_repr(target)}: decorate the function, not a bound method"
         raise TypeError(msg) from None
 
 
 def marked_handlers() -> list[str]:
-    """Names of all handlers that carry a mark in this process."""
-    return sorted({mark.handler for mark in _marks})
+    """Return the names of all handlers in this process that ``@track`` marks, sorted."""
+    return sorted({spec.handler for spec in _specs})
 
 
-def marks_on(handler: Callable[..., Any]) -> tuple[TrackSpec, ...]:
-    """Marks that a handler carries now, whether aiogram has seen them or not."""
+def specs_on(handler: Callable[..., Any]) -> tuple[TrackSpec, ...]:
+    """Return the specs that a handler carries now, whether aiogram has seen them or not."""
     function = inspect.unwrap(handler)
-    marks = applying(handler, getattr(function, "aiogram_flag", {}).get(FLAG, ()))
-    return (*hidden_marks(handler), *marks)
+    specs = applicable(handler, getattr(function, "aiogram_flag", {}).get(FLAG, ()))
+    return (*injected_specs(handler), *specs)
 
 
-def hidden_marks(handler: Callable[..., Any]) -> tuple[TrackSpec, ...]:
-    """Marks beneath dishka's ``inject``, which passes on no flags of what it wraps."""
+def injected_specs(handler: Callable[..., Any]) -> tuple[TrackSpec, ...]:
+    """Return the specs beneath dishka's ``inject``, where aiogram sees no flags."""
     # Asked for each update, so a handler that wraps nothing is not unwrapped.
     function = inspect.unwrap(handler) if hasattr(handler, "__wrapped__") else handler
-    injected = getattr(function, "__dishka_orig_func__", None)
-    return () if injected is None else marks_on(injected)
+    injected = getattr(function, _DISHKA_FUNCTION, None)
+    return () if injected is None else specs_on(injected)
 
 
-def applying(handler: Callable[..., Any], marks: Collection[TrackSpec]) -> tuple[TrackSpec, ...]:
-    """Leave out marks that were made on other wrappers of the same function.
+def applicable(handler: Callable[..., Any], specs: Collection[TrackSpec]) -> tuple[TrackSpec, ...]:
+    """Leave out the specs that were made on other wrappers of the same function.
 
-    :param marks: as aiogram read them from the function beneath all wrappers.
+    :param specs: as aiogram read them from the function beneath all wrappers.
     """
-    if all(mark.target is None for mark in marks) or not hasattr(handler, "__wrapped__"):
-        return tuple(marks)
+    if all(spec.target is None for spec in specs) or not hasattr(handler, "__wrapped__"):
+        return tuple(specs)
     layers = [None, *_layers(handler)]
-    return tuple(mark for mark in marks if any(mark.target is layer for layer in layers))
+    return tuple(spec for spec in specs if any(spec.target is layer for layer in layers))
 
 
 def _layers(handler: Any) -> Iterator[Any]:
@@ -253,7 +278,7 @@ def _layers(handler: Any) -> Iterator[Any]:
 
 
 async def resolve(argument: Argument, event: Any, scope: Mapping[str, Any]) -> Any:
-    """Return what an argument of a mark comes to.
+    """Return the value of an argument for one event.
 
     :param event: what MagicFilters look at.
     :param scope: what callables may ask for, by name.
@@ -272,7 +297,7 @@ async def resolve(argument: Argument, event: Any, scope: Mapping[str, Any]) -> A
 
 
 def _injected(function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick what a callable's parameters name."""
+    """Return what a callable's parameters ask for, by name."""
     injected: dict[str, Any] = {}
     for parameter in signature_of(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -291,7 +316,7 @@ def _injected(function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[st
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """Return a callable's signature; names that exist for type checkers only do not matter."""
+    """Return a callable's signature, also where annotations name what only type checkers know."""
     if sys.version_info >= (3, 14):
         from annotationlib import Format  # noqa: PLC0415 - not there before 3.14
 

@@ -1,4 +1,4 @@
-"""The wing that lives in an aiogram bot; nothing else of the package imports aiogram."""
+"""What lives inside an aiogram bot; no other room imports aiogram."""
 
 from gp_aiogram.bot.auto import AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware

@@ -1,4 +1,4 @@
-"""Catches deep links and invite links before anything else in the bot can drop them."""
+"""Captures deep links and invite links before anything else in the bot can drop the update."""
 
 from __future__ import annotations
 
@@ -19,48 +19,62 @@ from aiogram.types import (
 
 from gp_aiogram.bot.members import has_joined
 from gp_aiogram.bot.starts import is_command, start_of
-from gp_aiogram.bot.updates import GP_KEY, time_of, user_tracker
+from gp_aiogram.bot.updates import UserTrackers, time_of
 from gp_aiogram.model.session import Session, Source
 from gp_aiogram.tracker import Tracker
+from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.capture")
 
-
-#: By what a person comes in.
+#: What a person comes in by.
 _Entry = Message | ChatJoinRequest | ChatMemberUpdated
+
+_Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class CaptureMiddleware(BaseMiddleware):
     """Outer middleware for ``dp.update``: keeps sessions and offers ``gp``; consumes nothing.
 
-    Only a message of a person counts: not one of a business chat or a channel, not an edited or
-    forwarded one.
+    Only a message of a person counts: no business or channel post, no edited or forwarded one.
 
-    :param tracker: keeps what is caught.
+    :param tracker: keeps the sessions.
     """
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
+        self._user_trackers = UserTrackers(tracker)
 
-    async def __call__(
+    def __call__(self, handler: _Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Offer ``gp`` and pass an update on, once the touch in it is stored."""
+        # No coroutine function: most updates hold no touch, and would pay for a coroutine more.
+        try:
+            if isinstance(event, Update):
+                # Offered first, so that all parts of an update share one, whatever fails later.
+                gp = self._user_trackers.offer(event, data)
+                entry = _entry(event)
+                if gp is not None and entry is not None:
+                    return self._capture_first(gp, entry, handler, event, data)
+        except Exception as error:  # noqa: BLE001 - the bot's own error handlers must not see it
+            self._report(error)
+        return handler(event, data)
+
+    async def _capture_first(
         self,
-        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
+        gp: UserTracker,
+        entry: _Entry,
+        handler: _Handler,
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        """Look at an update and pass it on."""
         try:
-            if isinstance(event, Update):
-                # First of all, so that whatever fails all parts of an update share one.
-                gp = user_tracker(self.tracker, event, data)
-                if gp is not None:
-                    data[GP_KEY] = gp
-                    if (entry := _entry(event)) is not None:
-                        gp.touch = await self._captured(entry, data["bot"])
-        except Exception:
-            self.tracker.counts["capture_errors"] += 1
-            logger.exception("an update could not be captured; the bot goes on")
+            gp.bind_update(touch=await self._captured(entry, data["bot"]))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report(error)
         return await handler(event, data)
+
+    def _report(self, error: Exception) -> None:
+        self.tracker.counts["capture_errors"] += 1
+        logger.error("an update could not be captured; the bot goes on", exc_info=error)
 
     async def _captured(self, entry: _Entry, bot: Bot) -> Session | None:
         if isinstance(entry, Message):
@@ -103,7 +117,7 @@ class CaptureMiddleware(BaseMiddleware):
 
 
 def _entry(update: Update) -> _Entry | None:
-    """Return that of an update by which somebody may have come in; None is the rule."""
+    """Return the part of an update by which somebody may have come in; most have none."""
     message = update.message
     if message is not None:
         return message if is_command(message) else None

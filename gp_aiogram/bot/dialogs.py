@@ -1,7 +1,7 @@
 """``tracked``: the counterpart of ``@track`` for callbacks that aiogram's middlewares never see.
 
 Those are the callbacks of aiogram-dialog and the actions of scenes. aiogram-dialog itself is not
-imported: its manager is known by the ``middleware_data`` that it holds.
+imported: its manager is recognised by its ``middleware_data``.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from aiogram.fsm.scene import Scene
 from aiogram.types import TelegramObject
 from typing_extensions import Unpack
 
-from gp_aiogram.bot.recorder import Recorder
-from gp_aiogram.bot.updates import GP_KEY, complete
+from gp_aiogram.bot._aiogram_internals import is_taken_by_scene
+from gp_aiogram.bot.recorder import record_spec
+from gp_aiogram.bot.updates import GP_KEY, bind_event
 from gp_aiogram.decorators import (
-    DEPOSIT,
-    Arguments,
-    DepositArguments,
+    DepositSpecArguments,
     Handler,
+    SpecArguments,
     TrackSpec,
-    new_mark,
+    new_spec,
     signature_of,
 )
 from gp_aiogram.errors import short_repr
@@ -34,11 +34,8 @@ from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
 
-#: Where a wrapper says how many marks it holds with the wrappers below.
+#: Where a wrapper keeps the number of ``tracked`` on a callback, itself included.
 _NUMBER = "__gp_tracked__"
-
-#: What a scene writes on a function it has taken; it never calls a wrapper above that.
-_TAKEN = ("__aiogram_action__", "__aiogram_handler__")
 
 
 class _Tracked:
@@ -46,12 +43,12 @@ class _Tracked:
 
     @overload
     def __call__(
-        self, callback: Handler, name: str, /, **arguments: Unpack[Arguments]
+        self, callback: Handler, name: str, /, **arguments: Unpack[SpecArguments]
     ) -> Handler: ...
 
     @overload
     def __call__(
-        self, name: str, /, **arguments: Unpack[Arguments]
+        self, name: str, /, **arguments: Unpack[SpecArguments]
     ) -> Callable[[Handler], Handler]: ...
 
     def __call__(self, callback: Any, name: str | None = None, /, **arguments: Any) -> Any:
@@ -73,59 +70,56 @@ class _Tracked:
 
         :param callback: of a dialog, or a scene's action; a plain function may be given, too.
         :param name: as of ``@track``.
-        :return: what takes the callback's place; without a callback a decorator, to be put below
-            the scene's own.
+        :return: a function to use in place of the callback; without a callback a decorator, to be
+            put below the scene's own.
         """
         if name is None:
-            return functools.partial(_wrapped, name=_checked(callback), arguments=arguments)
-        return _wrapped(callback, _checked(name), arguments)
-
-    @overload
-    def deposit(self, callback: Handler, /, **arguments: Unpack[DepositArguments]) -> Handler: ...
+            return functools.partial(_wrap, name=_validate_name(callback), arguments=arguments)
+        return _wrap(callback, _validate_name(name), arguments)
 
     @overload
     def deposit(
-        self, /, **arguments: Unpack[DepositArguments]
+        self, callback: Handler, /, **arguments: Unpack[DepositSpecArguments]
+    ) -> Handler: ...
+
+    @overload
+    def deposit(
+        self, /, **arguments: Unpack[DepositSpecArguments]
     ) -> Callable[[Handler], Handler]: ...
 
     def deposit(self, *callback: Any, **arguments: Any) -> Any:
         """Have a deposit recorded whenever a callback succeeds, as ``@track.deposit`` does."""
-        decorate = functools.partial(_wrapped, name=DEPOSIT, arguments=arguments)
+        decorate = functools.partial(_wrap, name=None, arguments=arguments)
         return decorate(*callback) if callback else decorate
 
 
 tracked = _Tracked()
 
 
-def _checked(name: object) -> str:
+def _validate_name(name: object) -> str:
     if isinstance(name, str) and name:
         return name
     msg = f"write tracked(callback, 'REG') with the event's name, not tracked({short_repr(name)})"
     raise TypeError(msg)
 
 
-def _wrapped(callback: Any, name: str, arguments: Mapping[str, Any]) -> Any:
-    known = DepositArguments if name == DEPOSIT else Arguments
-    if unknown := sorted(arguments.keys() - known.__optional_keys__):
-        msg = f"tracked() has no argument {unknown[0]!r}"
-        raise TypeError(msg)
-    if not callable(callback):
-        msg = f"tracked() wants the callback itself, not {short_repr(callback)}"
-        raise TypeError(msg)
-    if any(hasattr(callback, attribute) for attribute in _TAKEN):
-        msg = f"put @tracked({name!r}) below the scene's decorator: above it, it would do nothing"
-        raise TypeError(msg)
+def _wrap(callback: Any, name: str | None, arguments: Mapping[str, Any]) -> Any:
+    """Return a function that calls a callback, and records the event when it has succeeded.
+
+    :param name: of the event; None for a deposit.
+    """
+    _validate(callback, name, arguments)
     number = getattr(callback, _NUMBER, 0)
-    mark = new_mark(callback, name, number, **arguments)
+    spec = new_spec("tracked", callback, name, number, **arguments)
 
     @functools.wraps(callback)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        result = await _called(callback, args, kwargs)
+        result = await _call(callback, args, kwargs)
         if result is not UNHANDLED and result is not REJECTED:
             try:
-                await _record(mark, callback, args, kwargs, result)
+                await _record(spec, callback, args, kwargs, result)
             except Exception:
-                logger.exception("tracked(%r) on %s recorded nothing", name, mark.handler)
+                logger.exception("%s recorded nothing", spec)
         return result
 
     setattr(wrapper, _NUMBER, number + 1)
@@ -135,8 +129,22 @@ def _wrapped(callback: Any, name: str, arguments: Mapping[str, Any]) -> Any:
     return wrapper
 
 
-async def _called(callback: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call as the one who is replaced would have been called."""
+def _validate(callback: Any, name: str | None, arguments: Mapping[str, Any]) -> None:
+    possible = DepositSpecArguments if name is None else SpecArguments
+    if unknown := sorted(arguments.keys() - possible.__optional_keys__):
+        msg = f"tracked() has no argument {unknown[0]!r}"
+        raise TypeError(msg)
+    if not callable(callback):
+        msg = f"tracked() wants the callback itself, not {short_repr(callback)}"
+        raise TypeError(msg)
+    if is_taken_by_scene(callback):
+        decorator = "@tracked.deposit()" if name is None else f"@tracked({name!r})"
+        msg = f"put {decorator} below the scene's decorator: above it, it would do nothing"
+        raise TypeError(msg)
+
+
+async def _call(callback: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a callback as aiogram or aiogram-dialog would have called it."""
     if args and isinstance(args[0], Scene):
         return await CallableObject(callback).call(*args, **kwargs)
     result = callback(*args, **kwargs)
@@ -144,7 +152,7 @@ async def _called(callback: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 async def _record(
-    mark: TrackSpec,
+    spec: TrackSpec,
     callback: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -153,16 +161,15 @@ async def _record(
     event, data = _context(args, kwargs)
     gp: UserTracker | None = data.get(GP_KEY)
     if gp is None:
-        _explain(mark, data)
+        _log_missing_gp(spec, data)
         return
-    complete(gp, event, data["bot"])
+    bind_event(gp, event, data["bot"])
     own = _own_arguments(callback, args, kwargs)
-    result = own.get("result", result)
-    await Recorder(gp.tracker).record(mark, event, {**own, **data}, result)
+    await record_spec(spec, event, {**own, **data}, own.get("result", result))
 
 
 def _context(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Find the event and aiogram's own context of the update."""
+    """Find the event and aiogram's own context of the update; nothing where there is none."""
     for argument in (*args, *kwargs.values()):
         if isinstance(argument, Scene):
             wizard = argument.wizard
@@ -175,19 +182,19 @@ def _context(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[s
 
 
 def _own_arguments(callback: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """What the callback is given, by the names of its parameters."""
+    """Return what the callback is given, by the names of its parameters."""
     try:
         return {**signature_of(callback).bind_partial(*args, **kwargs).arguments}
     except (TypeError, ValueError):
         return {}
 
 
-def _explain(mark: TrackSpec, data: Mapping[str, Any]) -> None:
+def _log_missing_gp(spec: TrackSpec, data: Mapping[str, Any]) -> None:
     if not data:
         reason = "it is for dialogs and scenes; mark handlers with @track"
     elif "event_from_user" in data:
         reason = "the update came without gp; call tracker.setup(dp)"
     else:
-        logger.debug("tracked(%r) on %s: the update names no user", mark.name, mark.handler)
+        logger.debug("%s: the update names no user", spec)
         return
-    logger.error("tracked(%r) on %s recorded nothing: %s", mark.name, mark.handler, reason)
+    logger.error("%s recorded nothing: %s", spec, reason)

@@ -12,10 +12,10 @@ from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.types import PreCheckoutQuery, TelegramObject
 
-from gp_aiogram.bot.handlers import marks_of
-from gp_aiogram.bot.recorder import Recorder
-from gp_aiogram.bot.runs import Run
-from gp_aiogram.bot.updates import GP_KEY, complete, user_tracker
+from gp_aiogram.bot.handlers import specs_of
+from gp_aiogram.bot.probe import HandlerProbe
+from gp_aiogram.bot.recorder import record_spec
+from gp_aiogram.bot.updates import GP_KEY, UserTrackers, bind_event
 from gp_aiogram.decorators import TrackSpec
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
@@ -26,40 +26,49 @@ logger = logging.getLogger("gp_aiogram.emit")
 #: ``answerPreCheckoutQuery``).
 _CHECKOUT_PATIENCE = 0.5
 
+_Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
 
 class EmitMiddleware(BaseMiddleware):
-    """Inner middleware for any observer: reads ``gp``'s session, emits the handler's marks.
+    """Inner middleware for any observer: reads ``gp``'s session, records what ``@track`` marks.
 
-    Only inner middlewares see a handler's flags; an outer one sees those of aiogram itself.
+    It must be an inner one: an outer middleware sees no flags of the handler.
 
     :param tracker: records the events.
     """
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
-        tracker.emits = True
-        self._recorder = Recorder(tracker)
+        self._user_trackers = UserTrackers(tracker)
+        tracker.announce_emission()
 
-    async def __call__(
+    def __call__(self, handler: _Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Call the handler, then record the events of its decorators."""
+        # No coroutine function: most handlers need nothing, and would pay for a coroutine more.
+        called: HandlerObject = data["handler"]
+        specs = specs_of(called)
+        takes_gp = called.varkw or GP_KEY in called.params
+        if specs or takes_gp:
+            return self._emit(handler, event, data, specs, takes_gp=takes_gp)
+        return handler(event, data)
+
+    async def _emit(
         self,
-        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
+        handler: _Handler,
         event: TelegramObject,
         data: dict[str, Any],
+        specs: Sequence[TrackSpec],
+        *,
+        takes_gp: bool,
     ) -> Any:
-        """Call the handler, then record what its marks say."""
-        called: HandlerObject = data["handler"]
-        marks = marks_of(called)
-        takes_gp = called.varkw or GP_KEY in called.params
-        if not takes_gp and not marks:
+        await self._prepare_gp(event, data, takes_gp=takes_gp)
+        if not specs:
             return await handler(event, data)
-        await self._prepare(event, data, takes_gp=takes_gp)
-        if not marks:
-            return await handler(event, data)
-        run = Run(called)
-        answer = await run.watched(handler)(event, data)
-        result = run.result(answer)
+        probe = HandlerProbe(data["handler"])
+        answer = await probe.wrap(handler)(event, data)
+        result = probe.result(answer)
         if result is not UNHANDLED:
-            recording = self._record(marks, event, data, result)
+            recording = _record(specs, event, data, result)
             if isinstance(event, PreCheckoutQuery):
                 # Its answer may be what the handler has returned, and the buyer waits for it.
                 self.tracker.run_in_background(recording)
@@ -67,17 +76,7 @@ class EmitMiddleware(BaseMiddleware):
                 await recording
         return answer
 
-    async def _record(
-        self,
-        marks: Sequence[TrackSpec],
-        event: TelegramObject,
-        data: dict[str, Any],
-        result: Any,
-    ) -> None:
-        for mark in marks:
-            await self._recorder.record(mark, event, data, result)
-
-    async def _prepare(
+    async def _prepare_gp(
         self,
         event: TelegramObject,
         data: dict[str, Any],
@@ -87,11 +86,10 @@ class EmitMiddleware(BaseMiddleware):
         """Complete ``gp``, also where no :class:`CaptureMiddleware` has offered one."""
         gp: UserTracker | None = None
         try:
-            gp = data.get(GP_KEY) or user_tracker(self.tracker, data["event_update"], data)
+            gp = self._user_trackers.offer(data["event_update"], data)
             if gp is None:
                 return
-            data[GP_KEY] = gp
-            complete(gp, event, data["bot"])
+            bind_event(gp, event, data["bot"])
             if takes_gp and isinstance(event, PreCheckoutQuery):
                 await asyncio.wait_for(gp.load(), _CHECKOUT_PATIENCE)
             elif takes_gp:
@@ -100,4 +98,14 @@ class EmitMiddleware(BaseMiddleware):
             self.tracker.counts["session_errors"] += 1
             logger.exception("the session of %r could not be read; the bot goes on", gp)
             if gp is not None:
-                gp.forgo()
+                gp.proceed_without_session()
+
+
+async def _record(
+    specs: Sequence[TrackSpec],
+    event: TelegramObject,
+    data: dict[str, Any],
+    result: Any,
+) -> None:
+    for spec in specs:
+        await record_spec(spec, event, data, result)

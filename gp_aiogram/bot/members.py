@@ -1,4 +1,4 @@
-"""What a change of membership means: somebody joined, left, or blocked the bot."""
+"""Reads changes of membership: somebody joined, left, or blocked the bot."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ _STAFF = frozenset({ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR})
 
 
 def has_joined(change: ChatMemberUpdated) -> bool:
-    """Tell whether a person came in, not merely was promoted, restricted or unbanned.
+    """Tell whether a person came in, and was not merely promoted, restricted or unbanned.
 
-    Who comes in as an administrator is staff. Of a banned person who is inside all of a sudden
-    only the way tells: an administrator may have lifted the ban by adding him.
+    Somebody who comes in as an administrator is staff. A banned person who is suddenly inside may
+    have been added by an administrator, which lifts the ban; they joined only if they were
+    invited or did it themselves.
     """
     old, new = change.old_chat_member, change.new_chat_member
     if new.user.is_bot or new.status in _STAFF or _is_inside(old) or not _is_inside(new):
@@ -24,14 +25,17 @@ def has_joined(change: ChatMemberUpdated) -> bool:
 
 
 def has_left(change: ChatMemberUpdated) -> bool:
-    """Tell whether a person went, and was not thrown out."""
+    """Tell whether a person left of their own accord."""
     old, new = change.old_chat_member, change.new_chat_member
     gone = _is_inside(old) and not _is_inside(new) and new.status != ChatMemberStatus.KICKED
     return gone and not new.user.is_bot and _is_own_doing(change)
 
 
 def has_blocked(change: ChatMemberUpdated) -> bool:
-    """Tell whether a person blocked the bot, by an update of the bot's own membership."""
+    """Tell whether a person blocked the bot.
+
+    :param change: of the bot's own membership.
+    """
     return (
         change.chat.type == ChatType.PRIVATE
         and change.new_chat_member.status == ChatMemberStatus.KICKED
@@ -40,7 +44,7 @@ def has_blocked(change: ChatMemberUpdated) -> bool:
 
 def _is_inside(member: Any) -> bool:
     if member.status == ChatMemberStatus.RESTRICTED:
-        # Who leaves stays restricted.
+        # A restricted member who leaves stays restricted.
         return bool(member.is_member)
     return member.status == ChatMemberStatus.MEMBER or member.status in _STAFF
 

@@ -1,4 +1,4 @@
-"""What Telegram's payment updates say: how much, in which currency, for what."""
+"""Reads Telegram's payment updates: how much, in which currency, for what."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, Successful
 from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.event import validate_user_data
 from gp_aiogram.model.money import from_minor_units
+from gp_aiogram.tracker.arguments import EventArguments
 
-#: What ``user_data`` keeps of a payment, where it is said (Bot API, ``SuccessfulPayment``).
+#: Fields of a payment that ``user_data`` keeps where they are set (Bot API,
+#: ``SuccessfulPayment``).
 _KEPT = (
     "invoice_payload",
     "telegram_payment_charge_id",
@@ -29,12 +31,12 @@ _KEPT = (
 class Payment:
     """A payment, a refund, or a checkout that may become a payment.
 
-    :param value: units of the currency, never smallest units; stars are stars.
+    :param value: units of the currency, not minor units; for Telegram Stars their number.
     :param currency: ISO 4217 code, or ``XTR`` for Telegram Stars.
     :param payload: what the bot put into the invoice; users never see it.
-    :param charge_id: Telegram's id of the payment, which its refund has, too; None before payment.
-    :param is_renewal: a later payment of a subscription, which nobody decided to make.
-    :param user_data: everything an event keeps of it.
+    :param charge_id: Telegram's id of the payment, the same in its refund; None before payment.
+    :param is_renewal: a later payment of a subscription, made without a decision of the user.
+    :param user_data: what an event keeps of the payment.
     """
 
     value: Decimal
@@ -46,17 +48,17 @@ class Payment:
 
 
 def payment_of(event: object) -> Payment | None:
-    """Return what a payment update says; None when it is none.
+    """Return what a payment update says; None when it is about no payment.
 
     :param event: a message with ``successful_payment`` or ``refunded_payment``, or a pre-checkout
         query.
-    :raises EventError: when Telegram names a currency that nobody knows.
+    :raises EventError: when the currency is unknown.
     """
     if isinstance(event, PreCheckoutQuery):
         return _read(event)
     if isinstance(event, Message):
-        said = event.successful_payment or event.refunded_payment
-        return None if said is None else _read(said)
+        payment = event.successful_payment or event.refunded_payment
+        return None if payment is None else _read(payment)
     return None
 
 
@@ -65,34 +67,36 @@ def is_refund(event: object) -> bool:
     return isinstance(event, Message) and event.refunded_payment is not None
 
 
-def completed(arguments: Mapping[str, Any], payment: Payment) -> dict[str, Any]:
-    """Return the arguments of ``track()`` with what a payment says where they say nothing.
+def with_payment_defaults(arguments: EventArguments, payment: Payment) -> EventArguments:
+    """Return arguments in which the payment stands in for what is not given.
 
-    :raises EventError: when they name another currency than the payment's and no value.
+    :raises EventError: when they name another currency than the payment's, and no value.
     """
-    known: dict[str, Any] = {"currency": payment.currency, **arguments}
-    if "value" not in known:
-        if str(known["currency"]).strip().upper() != payment.currency:
-            msg = f"the payment is in {payment.currency}, not in {short_repr(known['currency'])}"
+    completed: EventArguments = {"currency": payment.currency, **arguments}
+    if "value" not in completed:
+        currency = completed["currency"]
+        if str(currency).strip().upper() != payment.currency:
+            msg = f"the payment is in {payment.currency}, not in {short_repr(currency)}"
             raise EventError(msg)
-        known["value"] = payment.value
+        completed["value"] = payment.value
     if payment.charge_id is not None:
-        known.setdefault("once", payment.charge_id)
-    known["user_data"] = {**payment.user_data, **validate_user_data(known.get("user_data"))}
-    return known
+        completed.setdefault("once", payment.charge_id)
+    given = validate_user_data(arguments.get("user_data"))
+    completed["user_data"] = {**payment.user_data, **given}
+    return completed
 
 
-def _read(said: SuccessfulPayment | RefundedPayment | PreCheckoutQuery) -> Payment:
-    value, currency = from_minor_units(said.total_amount, said.currency)
-    known = {name: getattr(said, name, None) for name in _KEPT}
-    charge_id = known["telegram_payment_charge_id"]
-    # The platforms' own name for it comes first: they compare orders by it.
-    user_data = {"order_id": charge_id, **known}
+def _read(payment: SuccessfulPayment | RefundedPayment | PreCheckoutQuery) -> Payment:
+    value, currency = from_minor_units(payment.total_amount, payment.currency)
+    fields = {name: getattr(payment, name, None) for name in _KEPT}
+    charge_id = fields["telegram_payment_charge_id"]
+    # ``order_id`` is the platforms' own name for it: they compare orders by it.
+    user_data = {"order_id": charge_id, **fields}
     return Payment(
         value=value,
         currency=currency,
-        payload=said.invoice_payload,
+        payload=payment.invoice_payload,
         charge_id=charge_id,
-        is_renewal=bool(known["is_recurring"]) and not known["is_first_recurring"],
-        user_data={name: part for name, part in user_data.items() if part not in (None, "")},
+        is_renewal=bool(fields["is_recurring"]) and not fields["is_first_recurring"],
+        user_data={name: field for name, field in user_data.items() if field not in (None, "")},
     )

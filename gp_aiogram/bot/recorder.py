@@ -1,98 +1,111 @@
-"""Records what a mark says, once what it marks has succeeded."""
+"""Records what an update tells, for ``@track``, ``tracked`` and ``auto`` alike."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
-from gp_aiogram.bot.payments import completed, is_refund, payment_of
+from gp_aiogram.bot.payments import is_refund, payment_of, with_payment_defaults
 from gp_aiogram.bot.updates import GP_KEY
-from gp_aiogram.decorators import DEPOSIT, TrackSpec, resolve
+from gp_aiogram.decorators import TrackSpec, resolve
 from gp_aiogram.errors import EventError, GPError
 from gp_aiogram.model.event import FIRST_DEPOSIT, REFUND
 from gp_aiogram.tracker import Tracker
-from gp_aiogram.tracker.user_tracker import UserTracker
+from gp_aiogram.tracker.arguments import DepositArguments, EventArguments
+from gp_aiogram.tracker.user_tracker import DEPOSIT, UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
 
-#: Arguments for which "nothing" makes sense; nothing for any other is a mistake in the rule.
+#: Arguments for which "nothing" makes sense; nothing for any other is a mistake in the decorator.
 _MAY_BE_NONE = frozenset({"session_id", "user_data"})
 
 
-class Recorder:
-    """Turns marks into events; what fails is logged and counted, never raised into the bot.
+@contextmanager
+def contained(
+    tracker: Tracker,
+    counter: str,
+    log: logging.Logger,
+    source: object,
+) -> Iterator[None]:
+    """Count and log what fails within: the bot's own error handlers must not see it.
 
-    :param tracker: records the events.
+    :param counter: key of ``tracker.counts``.
+    :param source: what the events would have come from, for the log line.
     """
-
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-
-    async def record(self, mark: TrackSpec, event: Any, data: dict[str, Any], result: Any) -> None:
-        """Record the event of a mark, if it applies.
-
-        :param event: what MagicFilters look at.
-        :param data: aiogram's own context of the update.
-        :param result: what was returned by what is marked.
-        """
-        try:
-            await self._record(mark, event, data, result)
-        except GPError as error:
-            self._count_error(mark, error)
-        except Exception as error:  # noqa: BLE001 - the bot's own error handlers must not see it
-            self._count_error(mark, error, exc_info=error)
-
-    async def _record(
-        self, mark: TrackSpec, event: Any, data: dict[str, Any], result: Any
-    ) -> None:
-        gp: UserTracker | None = data.get(GP_KEY)
-        if gp is None:
-            logger.debug("@track(%r) on %s: the update names no user", mark.name, mark.handler)
-            return
-        scope = {**data, "event": event, "result": result}
-        if "event_update" in data:
-            scope[data["event_update"].event_type] = event
-        if mark.when is not None and not await resolve(mark.when, event, scope):
-            return
-        arguments = {
-            name: await _resolved(name, argument, event, scope)
-            for name, argument in mark.arguments.items()
-        }
-        arguments.setdefault("event_id", gp.event_id(mark.site_id, mark.name))
-        payment = payment_of(event)
-        if payment is not None:
-            arguments = completed(arguments, payment)
-        renewal = payment is not None and payment.is_renewal
-        if mark.name == DEPOSIT:
-            await gp.deposit(**{"value": None, **arguments}, renewal=renewal)
-        elif mark.name == REFUND and is_refund(event):
-            await gp.refund(**arguments)
-        elif mark.name == FIRST_DEPOSIT and renewal:
-            logger.info("@track(%r) on %s: a renewal is no first deposit", mark.name, mark.handler)
-        else:
-            # A refund names the payment, whatever lets its event through once.
-            order = payment.charge_id if payment and arguments.get("once") == "user" else None
-            await gp.track(mark.name, **arguments, order=order)
-
-    def _count_error(
-        self,
-        mark: TrackSpec,
-        error: Exception,
-        exc_info: Exception | None = None,
-    ) -> None:
-        self._tracker.counts["decorator_errors"] += 1
-        logger.error(
-            "@track(%r) on %s recorded nothing: %s",
-            mark.name,
-            mark.handler,
-            error,
-            exc_info=exc_info,
+    try:
+        yield
+    except Exception as error:
+        tracker.counts[counter] += 1
+        traceback = None if isinstance(error, GPError) else error
+        log.error(  # noqa: TRY400 - the text of our own errors says it all
+            "%s recorded nothing: %s", source, error, exc_info=traceback
         )
 
 
-async def _resolved(name: str, argument: Any, event: Any, scope: dict[str, Any]) -> Any:
-    resolved = await resolve(argument, event, scope)
-    if resolved is None and name not in _MAY_BE_NONE:
-        msg = f"{name}= came to nothing (None)"
-        raise EventError(msg)
-    return resolved
+async def record_spec(spec: TrackSpec, event: Any, data: dict[str, Any], result: Any) -> None:
+    """Record the event of a spec, if it applies; what fails is logged and counted, never raised.
+
+    :param event: what MagicFilters look at.
+    :param data: aiogram's own context of the update.
+    :param result: what the decorated function has returned.
+    """
+    gp: UserTracker | None = data.get(GP_KEY)
+    if gp is None:
+        logger.debug("%s: the update names no user", spec)
+        return
+    with contained(gp.tracker, "decorator_errors", logger, spec):
+        scope = {**data, "event": event, "result": result}
+        if "event_update" in data:
+            scope[data["event_update"].event_type] = event
+        if spec.when is not None and not await resolve(spec.when, event, scope):
+            return
+        arguments = await _resolved(spec, event, scope)
+        await record_event(gp, spec.name, event, arguments, source=spec, site_id=spec.site_id)
+
+
+async def record_event(
+    gp: UserTracker,
+    name: str | None,
+    event: object,
+    arguments: EventArguments,
+    *,
+    site_id: str,
+    source: object,
+) -> None:
+    """Record an event; what it says of a payment stands in for arguments that are not given.
+
+    :param name: of the event to record; None for a deposit.
+    :param event: what Telegram sent.
+    :param site_id: tells the place in the code from all others.
+    :param source: the same, for log lines.
+    :raises GPError: when nothing could be recorded.
+    """
+    arguments.setdefault("event_id", gp.event_id(site_id, name or DEPOSIT))
+    payment = payment_of(event)
+    if payment is not None:
+        arguments = with_payment_defaults(arguments, payment)
+    is_renewal = payment is not None and payment.is_renewal
+    if name is None:
+        deposit = {"value": None, **arguments, "renewal": is_renewal}
+        await gp.deposit(**cast("DepositArguments", deposit))
+    elif name == REFUND and is_refund(event):
+        await gp.refund(**cast("dict[str, Any]", arguments))
+    elif name == FIRST_DEPOSIT and is_renewal:
+        logger.info("%s: a renewal is no first deposit", source)
+    else:
+        if payment is not None and arguments.get("once") == "user":
+            # A refund names the payment, whatever lets its event through once.
+            arguments["order"] = payment.charge_id
+        await gp.track(name, **arguments)
+
+
+async def _resolved(spec: TrackSpec, event: Any, scope: dict[str, Any]) -> EventArguments:
+    resolved: dict[str, Any] = {}
+    for name, argument in spec.arguments.items():
+        resolved[name] = await resolve(argument, event, scope)
+        if resolved[name] is None and name not in _MAY_BE_NONE:
+            msg = f"{name}= came to nothing (None)"
+            raise EventError(msg)
+    return cast("EventArguments", resolved)

@@ -1,9 +1,8 @@
-"""Puts a tracker into a dispatcher: its middlewares and its life cycle."""
+"""Connects a tracker to a dispatcher: its middlewares and its life cycle."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiogram import BaseMiddleware, Dispatcher
@@ -11,14 +10,19 @@ from aiogram.dispatcher.middlewares.manager import MiddlewareManager
 from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
 from aiogram.types import TelegramObject
 
+from gp_aiogram.bot._aiogram_internals import observers
 from gp_aiogram.bot.auto import UPDATE_TYPES, AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware
-from gp_aiogram.bot.checks import check_decorators, observers
+from gp_aiogram.bot.checks import check_decorators
 from gp_aiogram.bot.emit import EmitMiddleware
 from gp_aiogram.errors import ConfigurationError
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")
+
+#: The tracker of each dispatcher. Not in the dispatcher's own data, which aiogram copies several
+#: times for each update.
+_trackers: WeakKeyDictionary[Dispatcher, Tracker] = WeakKeyDictionary()
 
 
 def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
@@ -33,11 +37,11 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
         raise ConfigurationError(msg)
     _trackers[dispatcher] = tracker
     _install_capture(dispatcher, tracker)
-    _want_updates(dispatcher, tracker)
+    _request_updates(dispatcher, tracker)
     _install_emission(dispatcher, tracker)
 
     async def start() -> None:
-        # Other plugins add observers of their own until now.
+        # Once more: other plugins may have added observers of their own since.
         _install_emission(dispatcher, tracker)
         check_decorators(dispatcher, tracker)
         await tracker.start()
@@ -49,15 +53,10 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
     dispatcher.shutdown.register(close)
 
 
-#: Who has been set up where. Not in the dispatcher's own data, which aiogram copies several times
-#: for each update.
-_trackers: WeakKeyDictionary[Dispatcher, Tracker] = WeakKeyDictionary()
-
-
 def _install_capture(dispatcher: Dispatcher, tracker: Tracker) -> None:
     """Put capture right behind the middleware that finds the user, before the bot's own.
 
-    There no throttle or ban of the bot, and no failing FSM storage, can hide a click from it.
+    There, no throttle or ban of the bot and no failing FSM storage can hide a click from it.
     """
     middlewares = dispatcher.update.outer_middleware
     ours: list[BaseMiddleware] = []
@@ -74,20 +73,20 @@ def _install_capture(dispatcher: Dispatcher, tracker: Tracker) -> None:
         middlewares.register(middleware)
 
 
-def _want_updates(dispatcher: Dispatcher, tracker: Tracker) -> None:
+def _request_updates(dispatcher: Dispatcher, tracker: Tracker) -> None:
     """Make aiogram ask Telegram for the updates that ``auto`` reads.
 
-    aiogram asks for what has handlers. This one is never called, so that the update goes on to
-    those of the bot.
+    aiogram asks for the types that have handlers. This one's filter lets nothing through, so the
+    update goes on to the bot's own handlers.
     """
     for kind in sorted({UPDATE_TYPES[name] for name in tracker.auto}):
         if kind in dispatcher.observers:
-            dispatcher.observers[kind].register(_never_called, _nothing)
+            dispatcher.observers[kind].register(_never_called, _let_nothing_through)
         else:
             logger.warning("auto: this version of aiogram does not know %s updates", kind)
 
 
-async def _nothing(_: TelegramObject) -> bool:
+async def _let_nothing_through(_: TelegramObject) -> bool:
     return False
 
 
@@ -102,5 +101,9 @@ def _install_emission(dispatcher: Dispatcher, tracker: Tracker) -> None:
             observer.middleware.register(EmitMiddleware(tracker))
 
 
-def _installed(manager: MiddlewareManager, kind: type[Any], tracker: Tracker) -> bool:
-    return any(isinstance(known, kind) and known.tracker is tracker for known in manager)
+def _installed(
+    manager: MiddlewareManager,
+    kind: type[CaptureMiddleware | AutoMiddleware | EmitMiddleware],
+    tracker: Tracker,
+) -> bool:
+    return any(isinstance(middleware, kind) and middleware.tracker is tracker for middleware in manager)

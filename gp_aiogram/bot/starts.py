@@ -1,4 +1,4 @@
-"""Reads ``/start`` commands: whether a message is one for this bot, and what came with it."""
+"""Reads ``/start`` commands: whether a message is one for this bot, and its payload."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiogram import Bot
 from aiogram.types import Message
 
-from gp_aiogram.bot.updates import username_of
+from gp_aiogram.bot._aiogram_internals import username_of
 
 _COMMAND = "/start"
 _START = re.compile(rf"\s*{_COMMAND}(?:@(?P<mention>\w+))?(?:\s+(?P<payload>\S+))?\s*")
@@ -27,12 +27,16 @@ class Start:
 
 
 def is_command(message: Message) -> bool:
-    """Tell at little cost whether a message may be one: most are not."""
-    return message.text is not None and _COMMAND in message.text
+    """Tell at little cost whether a message may be a ``/start``: most are not."""
+    text = message.text
+    return text is not None and _COMMAND in text
 
 
 def start_of(message: Message, bot: Bot) -> Start | None:
-    """Return the command in a message; None when it is none, forwarded, or another bot's."""
+    """Return the ``/start`` in a message; None for other texts, and for one that does not count.
+
+    A forwarded command does not count, nor one of a bot or for another bot.
+    """
     if not is_command(message):
         return None
     start = _START.fullmatch(message.text or "")
@@ -47,8 +51,8 @@ def start_of(message: Message, bot: Bot) -> Start | None:
 def _is_for(bot: Bot, mention: str | None) -> bool:
     """Tell whether ``/start@mention`` is for this bot.
 
-    Only a name that aiogram has learned already is compared: asking Telegram would make the
-    update wait for the network. Without one the update is taken as it is, meant for its receiver.
+    Asking Telegram for the bot's username would make the update wait for the network. While
+    aiogram has not learned it, the command is taken as meant for the bot that received it.
     """
     username = username_of(bot)
     return mention is None or username is None or mention.lower() == username.lower()

@@ -6,8 +6,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from aiogram import Bot
-from aiogram.types import Update, User
+from aiogram.types import Update
 
+from gp_aiogram.bot._aiogram_internals import username_of
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
 
@@ -15,35 +16,45 @@ from gp_aiogram.tracker.user_tracker import UserTracker
 GP_KEY = "gp"
 
 
-def user_tracker(tracker: Tracker, update: Update, data: dict[str, Any]) -> UserTracker | None:
-    """Return the tracker of the user an update is about; None when it is about nobody known.
+class UserTrackers:
+    """Makes ``gp`` for updates.
 
-    :param data: aiogram's own context, with what its user middleware found.
+    :param tracker: the bot's own.
     """
-    user: User | None = data.get("event_from_user")
-    if update.chat_member is not None:
-        # aiogram names the actor, who may be an admin; it happened to the member.
-        user = update.chat_member.new_chat_member.user
-    if user is None:
-        return None
-    bot_id: int = data["bot"].id
-    if bot_id not in tracker.bots:
-        tracker.bots[bot_id] = None
-    return UserTracker(tracker, user.id, bot_id, update.update_id)
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._bot: Bot | None = None
+        self._bot_id = 0
+
+    def offer(self, update: Update, data: dict[str, Any]) -> UserTracker | None:
+        """Return the ``gp`` of an update, which is made and offered unless somebody has.
+
+        :param data: aiogram's own context, with what its user middleware found.
+        :return: None when the update is about nobody known.
+        """
+        if GP_KEY in data:
+            offered: UserTracker = data[GP_KEY]
+            return offered
+        # Of a member aiogram names the actor, who may be an admin; it happened to the member.
+        change = update.chat_member
+        user = change.new_chat_member.user if change else data.get("event_from_user")
+        if user is None:
+            return None
+        bot = data["bot"]
+        if bot is not self._bot:
+            # Not for each update, since ``Bot.id`` reads the token anew.
+            self._bot, self._bot_id = bot, bot.id
+            self._tracker.meet_bot(self._bot_id)
+        gp = UserTracker(self._tracker, user.id, self._bot_id, update.update_id)
+        data[GP_KEY] = gp
+        return gp
 
 
-def complete(gp: UserTracker, event: object, bot: Bot) -> None:
-    """Tell ``gp`` what is asked for events only: when it happened, and what the bot is called."""
-    gp.at = time_of(event)
-    bots = gp.tracker.bots
-    if bots[gp.bot_id] is None:
-        bots[gp.bot_id] = username_of(bot)
-
-
-def username_of(bot: Bot) -> str | None:
-    """Return a bot's username without asking Telegram; None while aiogram has not learned it."""
-    me: User | None = getattr(bot, "_me", None)
-    return None if me is None else me.username
+def bind_event(gp: UserTracker, event: object, bot: Bot) -> None:
+    """Tell ``gp`` what only events need: when it happened, and what the bot is called."""
+    gp.bind_update(at=time_of(event))
+    gp.tracker.meet_bot(gp.bot_id, username_of(bot))
 
 
 def time_of(event: object) -> datetime | None:

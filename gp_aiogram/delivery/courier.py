@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from gp_aiogram.delivery.lane import Lane
+from gp_aiogram.delivery.waiting import contained, unless
 from gp_aiogram.destinations.base import Destination
+from gp_aiogram.model.clock import Clock
 from gp_aiogram.stores.contract import Outbox
 
 logger = logging.getLogger("gp_aiogram.courier")
@@ -16,10 +18,14 @@ logger = logging.getLogger("gp_aiogram.courier")
 #: Seconds that a destination gets to close its connections, or a cancelled request to end.
 _CLOSING = 1.0
 
+#: Seconds before a lane that has ended by itself is started again.
+_RESTART_PAUSE = 5.0
+
 
 class Courier:
     """Runs a lane for each destination.
 
+    :param clock: its monotonic time paces the requests; this machine's unless a test turns it.
     :param random: draws from [0, 1), for the spread of retries.
     """
 
@@ -28,10 +34,11 @@ class Courier:
         destinations: Sequence[Destination],
         outbox: Outbox,
         *,
+        clock: Clock | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.lanes = {
-            destination.name: Lane(destination, outbox, random=random)
+            destination.name: Lane(destination, outbox, clock=clock, random=random)
             for destination in destinations
         }
         self._outbox = outbox
@@ -51,16 +58,11 @@ class Courier:
         self._stopping = asyncio.Event()
         self._tasks = [
             asyncio.create_task(
-                lane.run(self._stopping, self._progress.set),
+                self._keep_running(lane, self._stopping),
                 name=f"gp_aiogram to {name}",
             )
             for name, lane in self.lanes.items()
         ]
-
-    def wake(self, destinations: Collection[str]) -> None:
-        """Tell that there is something new for these destinations."""
-        for name in destinations:
-            self.lanes[name].wake()
 
     async def stop(self, grace: float) -> None:
         """Let requests that are under way finish, then stop.
@@ -71,7 +73,6 @@ class Courier:
         if not tasks:
             return
         self._stopping.set()
-        self.wake(self.lanes)
         _, unfinished = await asyncio.wait(tasks, timeout=grace)
         for task in unfinished:
             task.cancel()
@@ -93,23 +94,38 @@ class Courier:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
-            self._progress.clear()
-            if await self._nothing_due():
+            progress = self._progress
+            idle = await self._nothing_due()
+            if idle and not progress.is_set():
                 return True
             left = deadline - loop.time()
             if left <= 0 or not self.running:
                 return False
-            try:
-                await asyncio.wait_for(self._progress.wait(), left)
-            except asyncio.TimeoutError:
-                return await self._nothing_due()
+            await unless(progress, asyncio.sleep(left))
 
     async def _nothing_due(self) -> bool:
         for name, lane in self.lanes.items():
-            due = await self._outbox.next_due(name)
-            if lane.busy or due == 0:
+            if await self._outbox.wait(name, 0) or lane.busy:
                 return False
         return True
+
+    async def _keep_running(self, lane: Lane, stopping: asyncio.Event) -> None:
+        """Run a lane until stopped; should it end before, say so and start it again."""
+        while not stopping.is_set():
+            ended = await contained(lane.run(stopping, self._tell_progress))
+            if stopping.is_set():
+                return
+            logger.error(
+                "%s: delivery ended by itself, starting it again",
+                lane.destination.name,
+                exc_info=None if ended.cancelled() else ended.exception(),
+            )
+            await unless(stopping, asyncio.sleep(_RESTART_PAUSE))
+
+    def _tell_progress(self) -> None:
+        """Wake everyone who flushes."""
+        self._progress.set()
+        self._progress = asyncio.Event()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

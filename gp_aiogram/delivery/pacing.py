@@ -26,7 +26,7 @@ THROTTLE_DEFAULT, THROTTLE_LEAST, THROTTLE_MOST = 60.0, 1.0, 3600.0
 #: How many events go out after each success once the destination is back; then all.
 RAMP: Final = (1, 10, 100)
 
-PacerState = Literal["open", "failing", "throttled", "refused"]
+PacerState = Literal["healthy", "failing", "throttled", "refused"]
 
 
 def retry_delay(failures: int, random: Callable[[], float]) -> float:
@@ -43,7 +43,7 @@ def retry_delay(failures: int, random: Callable[[], float]) -> float:
 class Pacer:
     """Decides when one destination may be called, from how it has answered.
 
-    ``open`` is the normal state. ``failing``: the breaker has tripped, one event probes now and
+    ``healthy`` is the normal state. ``failing``: the breaker has tripped, one event probes now and
     then. ``throttled``: it asked to wait. ``refused``: credentials or address are wrong, one event
     probes now and then. From ``failing`` and ``refused`` a success leads back up the ramp.
 
@@ -58,7 +58,7 @@ class Pacer:
         self._failures = 0
         self._probe_wait = PROBE_FIRST
         self._ramp = len(RAMP)
-        self.state: PacerState = "open"
+        self.state: PacerState = "healthy"
 
     @property
     def wait(self) -> float:
@@ -82,9 +82,9 @@ class Pacer:
         self._probe_wait = PROBE_FIRST
         self._ramp = min(self._ramp + 1, len(RAMP))
         self._not_before = 0.0
-        if self.state != "open":
+        if self.state != "healthy":
             logger.warning("%s answers again", self._name)
-            self.state = "open"
+            self.state = "healthy"
 
     def failed(self, reason: str) -> None:
         """Note a transient failure; after several in a row the breaker opens."""
@@ -114,7 +114,7 @@ class Pacer:
         """Note that credentials or address are wrong."""
         if self.state != "refused":
             logger.error(
-                "%s is paused and keeps its events, mend its settings: %s",
+                "%s is paused and keeps its events, fix its settings: %s",
                 self._name,
                 reason,
             )

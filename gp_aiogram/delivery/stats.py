@@ -4,17 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from gp_aiogram.delivery.pacing import PacerState
 from gp_aiogram.stores.records import State
+
+#: What is counted of deliveries: those that ended, by state, and failed tries.
+DeliveryCount = Literal["delivered", "skipped", "dead", "retried"]
+
+#: What is counted of a tracker; see :attr:`Stats.counts`.
+TrackerCount = Literal[
+    "captured",
+    "tracked",
+    "duplicates",
+    "dropped",
+    "opted_out",
+    "unrefunded",
+    "capture_errors",
+    "session_errors",
+    "profile_errors",
+    "decorator_errors",
+    "auto_errors",
+    "click_errors",
+    "invite_errors",
+    "clicks_limited",
+]
 
 
 @dataclass(frozen=True)
 class DestinationStats:
     """How one destination is doing.
 
-    :param state: ``open``, ``failing``, ``throttled`` or ``refused``; None when it is known from
-        the store only, because this tracker has no destination of that name.
+    :param state: ``healthy``, ``failing``, ``throttled`` or ``refused``; None when only the store
+        knows the destination, because this tracker has none of that name.
     :param deliveries: how many deliveries the store has in each state.
     :param retried: failed tries since this tracker was made.
     """
@@ -29,8 +51,8 @@ class Stats:
     """What happened since this tracker was made, and what the store holds.
 
     :param counts: touches ``captured``, events ``tracked``, ``duplicates`` that changed nothing,
-        events ``dropped`` by ``before_send``, what users who ``opted_out`` did, refunds of which
-        a destination knows nothing (``unrefunded``), and what went wrong and was logged:
+        events ``dropped`` by ``before_send``, what users did who have ``opted_out``, refunds of
+        which a destination knows nothing (``unrefunded``), and what went wrong and was logged:
         ``capture_errors``, ``session_errors`` (a session could not be read), ``profile_errors``
         (traits and click could not), ``decorator_errors`` (a decorator's argument),
         ``auto_errors`` (an update of Telegram's). The landing endpoint adds ``click_errors``,
@@ -38,5 +60,5 @@ class Stats:
     :param destinations: by name.
     """
 
-    counts: Mapping[str, int]
+    counts: Mapping[TrackerCount, int]
     destinations: Mapping[str, DestinationStats]

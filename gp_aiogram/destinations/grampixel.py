@@ -1,4 +1,4 @@
-"""GramPixel: its backend maps each event to Meta and TikTok and knows the clicks itself.
+"""GramPixel: its backend maps each event to Meta and TikTok, and knows the clicks itself.
 
 Source of every rule: the GramPixel document "Send Custom Event" (``POST /v1/events/custom``).
 """
@@ -6,19 +6,26 @@ Source of every rule: the GramPixel document "Send Custom Event" (``POST /v1/eve
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
-from urllib.parse import quote
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
 
 import httpx
 
+from gp_aiogram.destinations.arguments import validate_event_names, validate_secret
 from gp_aiogram.destinations.base import Ambiguous, Receipt
-from gp_aiogram.destinations.http import HTTPDestination, validate_secret
+from gp_aiogram.destinations.http import HTTPDestination
 from gp_aiogram.errors import ConfigurationError, DeliveryFailed, EventRejected, short_repr
 from gp_aiogram.model.event import Event
 
-#: What the answer tells of an event.
+_PATH = "/v1/events/custom"
+
+#: What a receipt keeps of an answer.
 _RECEIPT = ("event_id", "session_id", "status")
+
+
+class _Conversion(NamedTuple):
+    body: Mapping[str, Any]
+    event_id: str
 
 
 class GramPixel(HTTPDestination):
@@ -30,9 +37,11 @@ class GramPixel(HTTPDestination):
 
     :param api_key: sent as ``x-api-key``.
     :param workspace_id: UUID of the workspace.
+    :param name: tells this destination from others.
+    :param event_names: what to call our events there, e.g. ``{"Lead": "Subscribe"}``.
+    :param only: names of the events that go there; None means all.
     :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a
         dead letter for you to decide on.
-    :param event_names: what to call our events there, e.g. ``{"Lead": "Subscribe"}``.
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
@@ -45,6 +54,7 @@ class GramPixel(HTTPDestination):
         base_url: str = "https://api.grampixel.com",
         name: str = "grampixel",
         event_names: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
         ambiguous: Ambiguous = "retry",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -54,6 +64,7 @@ class GramPixel(HTTPDestination):
             base_url=base_url,
             headers={"x-api-key": key},
             secrets=(key,),
+            only=only,
             transport=transport,
         )
         if ambiguous not in get_args(Ambiguous):
@@ -61,28 +72,15 @@ class GramPixel(HTTPDestination):
                 f"GramPixel(ambiguous=...) must be 'retry' or 'hold', not {short_repr(ambiguous)}"
             )
             raise ConfigurationError(msg)
-        self.workspace_id = _workspace_id(workspace_id)
+        self.workspace_id = _validate_workspace(workspace_id)
         self.ambiguous = ambiguous
-        self._event_names = dict(event_names or {})
+        self._event_names = validate_event_names("GramPixel(event_names=...)", event_names)
 
     def __repr__(self) -> str:
         return f"GramPixel(workspace_id={self.workspace_id!r}, name={self.name!r})"
 
-    async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
-        """Send one event; the receipt holds the server's ``event_id``, ``session_id``, ``status``.
-
-        :raises DeliveryError: as the contract says.
-        """
-        (event,) = events
-        response = await self.post(
-            "/v1/events/custom",
-            self._body(event),
-            {"idempotency-key": quote(event.event_id, errors="surrogatepass")},
-        )
-        self.raise_for_status(response)
-        return [self._receipt(response)]
-
-    def _body(self, event: Event) -> dict[str, Any]:
+    def prepare(self, event: Event) -> _Conversion:
+        """Build the body of a request."""
         body: dict[str, Any] = {
             "event_name": self._event_names.get(event.name, event.name),
             "telegram_id": event.telegram_id,
@@ -97,28 +95,35 @@ class GramPixel(HTTPDestination):
             body["currency"] = event.currency
         if event.user_data:
             body["user_data"] = dict(event.user_data)
-        return body
+        return _Conversion(body, event.event_id)
 
-    def _receipt(self, response: httpx.Response) -> Receipt:
+    async def send(self, batch: Sequence[_Conversion]) -> Sequence[Receipt]:
+        """Send one event; the receipt holds the server's ``event_id``, ``session_id``, ``status``.
+
+        :raises DeliveryError: as the contract says.
+        """
+        ((body, event_id),) = batch
+        response = await self.post(_PATH, body, idempotency_key=event_id)
+        self.raise_for_status(response)
+        return [self._read(response)]
+
+    def _read(self, response: httpx.Response) -> Receipt:
         """Read a success. Errors under a 2xx status are undocumented; ``ok`` decides."""
-        answered = self._reason(f"HTTP {response.status_code}: {response.text}")
+        answered = f"HTTP {response.status_code}: {response.text}"
         try:
             answer = response.json()
             accepted = answer["ok"]
         except (ValueError, TypeError, KeyError, RecursionError):
             msg = f"the answer is not GramPixel's: {answered}"
-            raise DeliveryFailed(msg, ambiguous=True) from None
+            raise DeliveryFailed(self.redact(msg), ambiguous=True) from None
         if accepted is not True:
-            raise EventRejected(answered)
+            raise EventRejected(self.redact(answered))
         data = answer.get("data")
-        if not isinstance(data, dict):
-            return {}
-        # Only what is documented, and not at any length.
-        known = {key: data.get(key) for key in _RECEIPT}
-        return {key: self._reason(str(value)) for key, value in known.items() if value is not None}
+        told = data if isinstance(data, dict) else {}
+        return self.receipt({key: told.get(key) for key in _RECEIPT})
 
 
-def _workspace_id(value: object) -> str:
+def _validate_workspace(value: object) -> str:
     try:
         return str(uuid.UUID(str(value)))
     except ValueError:

@@ -1,8 +1,4 @@
-"""Requests to a destination's HTTP API: the one place that knows the HTTP client.
-
-The client is httpx over aiohttp's connections: httpx's own pool slows down twentyfold under
-concurrency (https://github.com/encode/httpx/issues/3215).
-"""
+"""Sends requests to a destination's HTTP API; the one place that knows the HTTP client."""
 
 from __future__ import annotations
 
@@ -11,15 +7,16 @@ import json
 from collections.abc import Collection, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from gp_aiogram._version import __version__
-from gp_aiogram.destinations.base import Destination
+from gp_aiogram.destinations.arguments import validate_only, validate_url
+from gp_aiogram.destinations.base import Destination, Receipt
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -29,15 +26,15 @@ from gp_aiogram.errors import (
     RateLimited,
     short_repr,
 )
+from gp_aiogram.model import codec
 
-#: Seconds: to connect, between two parts of an answer, and for the whole request.
+#: Seconds to connect, between two parts of an answer, and for the whole request.
 CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 5.0, 10.0, 30.0
 
+#: Characters of a reason or a receipt that are kept.
 _REASON_LENGTH = 500
 
-#: Made once, and without the search for circles, a seventh of the work: a body that holds itself
-#: is a RecursionError.
-_compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_EMPTY = (None, "")
 
 #: Causes that prove that the request was not sent. The httpx class proves nothing: its aiohttp
 #: transport maps a reset after sending to ``ConnectTimeout`` too.
@@ -50,7 +47,8 @@ class HTTPDestination(Destination):
     :param name: tells this destination from others.
     :param base_url: where the API lives; ``http`` or ``https``.
     :param headers: sent with each request.
-    :param secrets: never to appear in an error, a log line or a repr.
+    :param secrets: kept out of every error, log line and repr.
+    :param only: names of the events that this destination gets; None means all.
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
@@ -62,14 +60,18 @@ class HTTPDestination(Destination):
         base_url: str,
         headers: Mapping[str, str] | None = None,
         secrets: Collection[str] = (),
+        only: Collection[str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        kind = type(self).__name__
         if not name or not isinstance(name, str):
-            msg = f"{type(self).__name__}(name=...) must be a text, not {short_repr(name)}"
+            msg = f"{kind}(name=...) must be a text, not {short_repr(name)}"
             raise ConfigurationError(msg)
         self.name = name
-        self.base_url = validate_url(f"{type(self).__name__}(base_url=...)", base_url)
-        self._headers = {"user-agent": f"gp_aiogram/{__version__}", **(headers or {})}
+        self.base_url = validate_url(f"{kind}(base_url=...)", base_url)
+        # A subclass may have set it for the whole class.
+        self.only = validate_only(f"{kind}(only=...)", self.only if only is None else only)
+        self._headers = {"user-agent": f"gp_aiogram/{version('gp-aiogram')}", **(headers or {})}
         self._secrets = [form for secret in secrets for form in _forms(secret)]
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
@@ -86,20 +88,24 @@ class HTTPDestination(Destination):
         path: str,
         body: Mapping[str, Any],
         headers: Mapping[str, str] | None = None,
+        *,
+        idempotency_key: str | None = None,
     ) -> httpx.Response:
         """Post JSON and return the answer, whatever its status.
 
-        :raises DeliveryFailed: when no answer came; ambiguous unless surely nothing was sent.
+        :param idempotency_key: sent percent-encoded as ``Idempotency-Key``, by which a server may
+            know a repeated request.
+        :raises DeliveryFailed: when no answer came; ambiguous unless nothing was sent for certain.
         """
-        # ASCII escapes carry what UTF-8 cannot (lone surrogates that users paste).
-        content = _compact(body).encode()
-        headers = {"content-type": "application/json", **(headers or {})}
-        return await self._answer("POST", path, content=content, headers=headers)
+        sent = {"content-type": "application/json", **(headers or {})}
+        if idempotency_key is not None:
+            sent["idempotency-key"] = quote(idempotency_key, errors="surrogatepass")
+        return await self._answer("POST", path, content=codec.encode(body), headers=sent)
 
     async def get(self, path: str, query: Mapping[str, Any]) -> httpx.Response:
-        """Ask by GET, as postbacks do, and return the answer, whatever its status.
+        """Send a GET request, as postbacks do, and return the answer, whatever its status.
 
-        :raises DeliveryFailed: when no answer came; ambiguous unless surely nothing was sent.
+        :raises DeliveryFailed: when no answer came; ambiguous unless nothing was sent for certain.
         """
         return await self._answer("GET", path, params=dict(query))
 
@@ -113,14 +119,17 @@ class HTTPDestination(Destination):
             raise DeliveryFailed(msg, ambiguous=True) from None
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             ambiguous = not isinstance(error.__cause__, _NOT_SENT)
-            raise DeliveryFailed(self._reason(_described(error)), ambiguous=ambiguous) from None
+            raise DeliveryFailed(self.redact(_described(error)), ambiguous=ambiguous) from None
 
     def raise_for_status(self, response: httpx.Response) -> None:
-        """Turn an HTTP status that is no success into the error that the courier acts on."""
+        """Raise the error that an HTTP status stands for.
+
+        :raises DeliveryError: unless the status is a success.
+        """
         status = response.status_code
         if response.is_success:
             return
-        reason = self._reason(f"HTTP {status}: {response.text}")
+        reason = self.redact(f"HTTP {status}: {response.text}")
         retry_after = retry_after_header(response)
         if status == HTTPStatus.TOO_MANY_REQUESTS or (
             status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
@@ -129,7 +138,7 @@ class HTTPDestination(Destination):
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise DestinationMisconfigured(reason)
         if response.is_redirect or response.is_informational:
-            msg = self._reason(f"HTTP {status}: is base_url={self.base_url!r} right?")
+            msg = self.redact(f"HTTP {status}: is base_url={self.base_url!r} right?")
             raise DestinationMisconfigured(msg)
         if response.is_server_error or status == HTTPStatus.REQUEST_TIMEOUT:
             # 503 and 408 say that the request was not handled; any other 5xx leaves it open.
@@ -137,9 +146,19 @@ class HTTPDestination(Destination):
             raise DeliveryFailed(reason, ambiguous=handled)
         raise EventRejected(reason)
 
-    def cleaned(self, error: DeliveryError) -> DeliveryError:
-        """Take the secrets out of an error that was made from an answer."""
-        error.reason = self._reason(error.reason)
+    def receipt(self, told: Mapping[str, object]) -> Receipt:
+        """Return a receipt of what an answer told: redacted texts, nothing that is empty."""
+        return {key: self.redact(str(value)) for key, value in told.items() if value not in _EMPTY}
+
+    def redact(self, text: str) -> str:
+        """Return a text without secrets, cut to 500 characters."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:_REASON_LENGTH]
+
+    def redact_error(self, error: DeliveryError) -> DeliveryError:
+        """Return an error that was made from an answer, its reason redacted."""
+        error.reason = self.redact(error.reason)
         error.args = (error.reason,)
         return error
 
@@ -153,6 +172,8 @@ class HTTPDestination(Destination):
         return self._client
 
     def _new_client(self) -> httpx.AsyncClient:
+        # Over aiohttp's connections: httpx's own pool slows down twentyfold under concurrency
+        # (https://github.com/encode/httpx/issues/3215).
         return httpx.AsyncClient(
             base_url=self.base_url,
             headers=self._headers,
@@ -160,51 +181,9 @@ class HTTPDestination(Destination):
             transport=self._transport or AiohttpTransport(),
         )
 
-    def _reason(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text[:_REASON_LENGTH]
-
-
-def validate_url(where: str, base_url: object) -> str:
-    """Return the URL that paths of an HTTP API are appended to.
-
-    :param where: names the argument, e.g. ``GramPixel(base_url=...)``.
-    :raises ConfigurationError: without showing the URL: a user in it may have a password.
-    """
-    text = str(base_url).rstrip("/")
-    try:
-        url, port = httpx.URL(text), urlsplit(text).port
-    except (httpx.InvalidURL, ValueError):
-        url, port = httpx.URL(), None
-    odd = url.userinfo or "?" in text or "#" in text or " " in text or not text.isprintable()
-    if url.scheme not in {"http", "https"} or not url.host or port == 0 or odd:
-        msg = (
-            f"{where} must be an http or https URL such as 'https://api.example.com', "
-            "without user, query, fragment and white space"
-        )
-        raise ConfigurationError(msg)
-    return text
-
-
-def validate_secret(where: str, secret: object) -> str:
-    """Return a secret that can go into an HTTP header.
-
-    :param where: names the argument, e.g. ``GramPixel(api_key=...)``.
-    :raises ConfigurationError: without showing the secret.
-    """
-    if not isinstance(secret, str) or not secret or not secret.isascii():
-        problem = "is empty or not a plain ASCII text"
-    elif not secret.isprintable() or " " in secret:
-        problem = "holds white space or control characters: was it pasted with a line break?"
-    else:
-        return secret
-    msg = f"{where} {problem}"
-    raise ConfigurationError(msg)
-
 
 def _forms(secret: str) -> set[str]:
-    """How a server may echo a secret: as it is, and as JSON writers escape it."""
+    """Return a secret as a server may echo it: as it is, and as JSON writers escape it."""
     escaped = json.dumps(secret)[1:-1]
     return {secret, escaped, escaped.replace("/", "\\/")}
 
@@ -215,7 +194,7 @@ def _described(error: BaseException) -> str:
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object that was answered; an empty one when it is none."""
+    """Return the JSON object that was answered; an empty one when the answer is none."""
     try:
         answer = response.json()
     except (ValueError, RecursionError):
@@ -224,7 +203,7 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
 
 
 def retry_after_header(response: httpx.Response) -> float | None:
-    """Seconds to wait by the Retry-After header (RFC 9110, 10.2.3); None without a usable one."""
+    """Return the seconds of the Retry-After header (RFC 9110, 10.2.3); None if not usable."""
     value = response.headers.get("retry-after", "").strip()
     if value.isdecimal():
         return float(value[:9])

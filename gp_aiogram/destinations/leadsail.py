@@ -7,23 +7,22 @@ Source of every rule: the LeadSail document "Fire a conversion pixel event"
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, get_args
-from urllib.parse import quote
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
 
 import httpx
 
-from gp_aiogram.destinations.ad_platform import (
-    AdDestination,
-    logger,
-    money_fields,
+from gp_aiogram.destinations.ad_platform import AdDestination, money_fields
+from gp_aiogram.destinations.arguments import (
     validate_choice,
     validate_code,
-    validate_names,
+    validate_event_names,
+    validate_secret,
     validate_test_code,
 )
 from gp_aiogram.destinations.base import Ambiguous, Receipt
-from gp_aiogram.destinations.http import json_object, validate_secret
+from gp_aiogram.destinations.http import json_object
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -36,8 +35,10 @@ from gp_aiogram.model import catalogue
 from gp_aiogram.model.event import Event
 from gp_aiogram.model.money import TIKTOK_CURRENCIES, CurrencyConverter, Rates
 
-#: A lead's id, or what finds it for an event; None when the user is no lead.
-LeadId = str | Callable[[Event], str | Awaitable[str | None] | None]
+logger = logging.getLogger("gp_aiogram.destinations")
+
+#: Finds the lead of an event; None when the user is no lead.
+FindLead = Callable[[Event], str | Awaitable[str | None] | None]
 
 _PATH = "/api/v1/pixels/fire"
 
@@ -59,8 +60,20 @@ _ERRORS: Mapping[str, type[DeliveryError]] = {
     "NOT_FOUND": EventRejected,
 }
 
-#: What the answer tells of an event.
+#: What a receipt keeps of an answer.
 _RECEIPT = ("leadId", "pixelId", "platform", "eventName")
+
+
+class _Pixel(NamedTuple):
+    """A pixel to fire.
+
+    :param body: everything but the lead.
+    :param lead_id: whose pixel it is unless ``lead_id=`` knows better; None when unknown.
+    """
+
+    event: Event
+    body: Mapping[str, Any]
+    lead_id: str | None
 
 
 class LeadSail(AdDestination):
@@ -80,8 +93,10 @@ class LeadSail(AdDestination):
     :param test_event_code: of the ad platform; the document says that test events count nothing.
     :param lead_id: a function of the event, which may be async and return None; or one lead for
         all events, in tests.
+    :param name: tells this destination from others.
     :param event_names: what to call our events there, over those of
         :mod:`gp_aiogram.model.catalogue`.
+    :param only: names of the events that go there; None means all.
     :param rates: what one unit of a currency that the platform does not take is worth in one that
         it takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``.
     :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a
@@ -99,23 +114,29 @@ class LeadSail(AdDestination):
         base_url: str = "https://api.leadsail.app",
         action_source: str = "system_generated",
         test_event_code: str | None = None,
-        lead_id: LeadId | None = None,
+        lead_id: str | FindLead | None = None,
         name: str = "leadsail",
         event_names: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
         rates: Rates | None = None,
         ambiguous: Ambiguous = "retry",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         key = validate_secret("LeadSail(api_key=...)", api_key)
+        self.platform = validate_choice("LeadSail(platform=...)", platform, _PLATFORMS)
+        names, currencies = _PLATFORMS[self.platform]
+        own_names = validate_event_names("LeadSail(event_names=...)", event_names)
         super().__init__(
             name=name,
             base_url=base_url,
             headers={"x-api-key": key},
             secrets=(key,),
+            only=only,
             transport=transport,
+            event_names={**names, **own_names},
+            converter=CurrencyConverter("LeadSail", rates, supported=currencies),
         )
         self.pixel_id = validate_code("LeadSail(pixel_id=...)", pixel_id)
-        self.platform = validate_choice("LeadSail(platform=...)", platform, _PLATFORMS)
         self.action_source = validate_choice(
             "LeadSail(action_source=...)",
             action_source,
@@ -123,10 +144,9 @@ class LeadSail(AdDestination):
         )
         validate_choice("LeadSail(ambiguous=...)", ambiguous, get_args(Ambiguous))
         self.ambiguous = ambiguous
-        names, currencies = _PLATFORMS[self.platform]
-        self._names = validate_names("LeadSail(event_names=...)", names, event_names)
-        self._exchange = CurrencyConverter("LeadSail", rates, taken=currencies)
-        self._lead_id = _checked_lead(lead_id)
+        _validate_lead(lead_id)
+        self._lead_id = lead_id if isinstance(lead_id, str) else None
+        self._find_lead = None if isinstance(lead_id, str) else lead_id
         self._test = {}
         if test_event_code is not None:
             code = validate_test_code(
@@ -142,48 +162,43 @@ class LeadSail(AdDestination):
             f"LeadSail(pixel_id={self.pixel_id!r}, platform={self.platform!r}, name={self.name!r})"
         )
 
-    async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
+    def prepare(self, event: Event) -> _Pixel:
+        """Build a request, but for a lead that ``lead_id=...`` has to find.
+
+        :raises EventSkipped: when the user is no lead.
+        :raises EventRejected: when the currency is neither supported nor convertible.
+        """
+        lead_id = self._lead_id or _lead_of(event)
+        if self._find_lead is None:
+            _require_lead(lead_id)
+        body: dict[str, Any] = {
+            "pixelId": self.pixel_id,
+            "platform": self.platform,
+            "eventName": self.platform_name(event),
+            "actionSource": self.action_source,
+            **self._test,
+        }
+        if money := money_fields(event, self._converter):
+            body |= {"eventValue": money["value"], "currency": money["currency"]}
+        return _Pixel(event, body, lead_id)
+
+    async def send(self, batch: Sequence[_Pixel]) -> Sequence[Receipt]:
         """Send one event; the receipt holds what the answer says of lead, pixel and event name.
 
         :raises EventSkipped: when the user is no lead.
         :raises DeliveryError: as the contract says.
         """
-        (event,) = events
-        body = self._body(event, await self._lead_of(event))
-        headers = {"idempotency-key": quote(event.event_id, errors="surrogatepass")}
-        return [self._receipt(await self.post(_PATH, body, headers))]
+        ((event, body, lead_id),) = batch
+        if self._find_lead is not None:
+            lead_id = await self._ask(self._find_lead, event) or lead_id
+            _require_lead(lead_id)
+        whole = {"leadId": lead_id, **body}
+        return [self._read(await self.post(_PATH, whole, idempotency_key=event.event_id))]
 
-    def _body(self, event: Event, lead_id: str) -> dict[str, Any]:
-        amount = money_fields(event, self._exchange)
-        worth = {"eventValue": amount["value"], "currency": amount["currency"]} if amount else {}
-        return {
-            "leadId": lead_id,
-            "pixelId": self.pixel_id,
-            "platform": self.platform,
-            "eventName": self._names.get(event.name, event.name),
-            **worth,
-            "actionSource": self.action_source,
-            **self._test,
-        }
-
-    async def _lead_of(self, event: Event) -> str:
-        found = await self._asked(event) or event.traits.get("leadsail", {}).get("lead_id")
-        if found:
-            return found
-        if event.session_id is not None and event.session_id.startswith(_LEAD_PREFIX):
-            return event.session_id
-        msg = (
-            "the user is no lead of LeadSail: tell which one by LeadSail(lead_id=...) or "
-            "identify(lead_id=...), or let the deep link carry lead_..."
-        )
-        raise EventSkipped(msg)
-
-    async def _asked(self, event: Event) -> str | None:
+    async def _ask(self, find_lead: FindLead, event: Event) -> str | None:
         """Return what ``lead_id=`` says; its failures are not LeadSail's, and nothing was sent."""
-        if not callable(self._lead_id):
-            return self._lead_id
         try:
-            found = self._lead_id(event)
+            found = find_lead(event)
             lead_id = await found if inspect.isawaitable(found) else found
         except Exception as error:
             logger.exception("%s: lead_id=... failed", self.name)
@@ -194,39 +209,50 @@ class LeadSail(AdDestination):
             raise EventRejected(msg)
         return None if lead_id is None else str(lead_id)
 
-    def _receipt(self, response: httpx.Response) -> Receipt:
+    def _read(self, response: httpx.Response) -> Receipt:
         """Read an answer: the code of an error, else its status; a success says so twice."""
         answer = json_object(response)
         error = answer.get("error")
         if isinstance(error, dict) and str(error.get("code")) in _ERRORS:
-            raise _ERRORS[error["code"]](self._reason(_explained(response, error)))
+            raise _ERRORS[error["code"]](self.redact(_explain(response, error)))
         self.raise_for_status(response)
         data = answer.get("data")
         fired = data if isinstance(data, dict) else {}
         flags = (answer.get("success"), fired.get("success"))
         if any(flag is False for flag in flags):
-            raise EventRejected(self._reason(f"HTTP {response.status_code}: {response.text}"))
+            raise EventRejected(self.redact(f"HTTP {response.status_code}: {response.text}"))
         if not all(flag is True for flag in flags):
             msg = f"the answer is not LeadSail's: HTTP {response.status_code}: {response.text}"
-            raise DeliveryFailed(self._reason(msg), ambiguous=True)
-        known = {key: fired.get(key) for key in _RECEIPT}
-        return {key: self._reason(str(value)) for key, value in known.items() if value is not None}
+            raise DeliveryFailed(self.redact(msg), ambiguous=True)
+        return self.receipt({key: fired.get(key) for key in _RECEIPT})
 
 
-def _explained(response: httpx.Response, error: Mapping[str, Any]) -> str:
-    """Say what LeadSail said, with the details that a VALIDATION_ERROR has."""
+def _lead_of(event: Event) -> str | None:
+    """Return the lead that the event itself names."""
+    told = event.traits.get("leadsail", {}).get("lead_id")
+    session_id = event.session_id or ""
+    return told or (session_id if session_id.startswith(_LEAD_PREFIX) else None)
+
+
+def _require_lead(lead_id: str | None) -> None:
+    if not lead_id:
+        msg = (
+            "the user is no lead of LeadSail: name the lead by LeadSail(lead_id=...) or "
+            "identify(lead_id=...), or let the deep link carry lead_..."
+        )
+        raise EventSkipped(msg)
+
+
+def _explain(response: httpx.Response, error: Mapping[str, Any]) -> str:
+    """Return what LeadSail said, with the details that a VALIDATION_ERROR has."""
     details = error.get("details")
     listed = "; ".join(map(str, details)) if isinstance(details, list) else ""
     told = [f"{error.get('code')} (HTTP {response.status_code})", error.get("message"), listed]
     return ": ".join(str(text) for text in told if text)
 
 
-def _checked_lead(lead_id: LeadId | None) -> LeadId | None:
-    if lead_id is not None and not callable(lead_id) and not _is_text(lead_id):
+def _validate_lead(lead_id: object) -> None:
+    is_text = isinstance(lead_id, str) and lead_id.strip()
+    if lead_id is not None and not callable(lead_id) and not is_text:
         msg = "LeadSail(lead_id=...) must be a function of the event, a lead's id or None"
         raise ConfigurationError(msg)
-    return lead_id
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())

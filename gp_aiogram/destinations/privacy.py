@@ -1,4 +1,4 @@
-"""What an ad platform must never get: personal data outside the fields that are hashed for it.
+"""Keeps personal data from an ad platform, outside the fields that are hashed for it.
 
 Both platforms forbid it (Meta Business Tools Terms, "customer information parameters"; TikTok,
 "Report App, Web, Offline, or CRM Events": e-mail and phone "SHA-256 required").
@@ -6,56 +6,23 @@ Both platforms forbid it (Meta Business Tools Terms, "customer information param
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
-from gp_aiogram.identity import FIELDS
-from gp_aiogram.model.pii import looks_personal
-
-#: Words that name personal data wherever they stand in a key, as in ``customer_email``.
-_WORDS = """
-address birthday birthdate contact dob email emails firstname fullname ip lastname login mail
-mobile msisdn passport patronymic phone phones ssn surname tel telephone username whatsapp
-"""
-
-_PERSONAL_WORDS = frozenset(_WORDS.split())
-
-#: The same for keys of several words.
-_PERSONAL_PAIRS = frozenset({"birth date", "e mail", "first name", "full name", "last name"})
-
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
+from gp_aiogram.model.pii import is_personal_key, looks_personal, without_personal
 
 
-def shareable(value: Any) -> Any:
-    """Return a JSON value without what is personal in it, by its key or by its look."""
-    if isinstance(value, str):  # what most values are
-        return value
-    if isinstance(value, Mapping):
-        return {
-            key: shareable(part)
-            for key, part in value.items()
-            if not looks_personal(part) and not (is_personal_key(key) and _says_something(part))
-        }
-    if isinstance(value, list):
-        return [shareable(part) for part in value if not looks_personal(part)]
-    return value
+def shareable(user_data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``user_data`` without what is personal in it, by its key or by its look."""
+    shared: dict[str, Any] = without_personal(user_data, _is_personal)
+    return shared
 
 
-@lru_cache(maxsize=1024)
-def is_personal_key(key: str) -> bool:
-    """Tell whether what has this name is personal data."""
-    words = [word.lower() for word in _WORD.findall(key)]
-    pairs = (" ".join(pair) for pair in pairwise(words))
-    return (
-        key.lower() in FIELDS
-        or not _PERSONAL_WORDS.isdisjoint(words)
-        or not _PERSONAL_PAIRS.isdisjoint(pairs)
-        or looks_personal(key)
-    )
+def _is_personal(key: str, value: object) -> bool:
+    """Tell whether a key names personal data, and its value is more than a yes or no."""
+    return is_personal_key(key) and value is not None and not isinstance(value, bool)
 
 
 @lru_cache(maxsize=1024)
@@ -84,7 +51,3 @@ def _is_shareable_pair(pair: str) -> bool:
 
 def _decoded(text: str) -> str:
     return unquote_plus(text) if "%" in text or "+" in text else text
-
-
-def _says_something(value: object) -> bool:
-    return value is not None and not isinstance(value, bool)

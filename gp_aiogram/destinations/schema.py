@@ -1,7 +1,4 @@
-"""Tables of what an ad platform's fields are called and made of, and the one way to apply them.
-
-A table is a rule, a list of one table (a list of such), or a mapping of names to tables.
-"""
+"""Applies tables that say what an ad platform's fields are called and made of."""
 
 from __future__ import annotations
 
@@ -24,22 +21,21 @@ class Rule:
     read: Callable[[object], Any]
 
 
+#: A rule, a list of one table (for a list of such values), or names with a table each.
 Table = Union[Rule, "list[Table]", "Mapping[str, Table]"]
 
-#: Reads a value by a table; the second argument gets a message for each part that does not fit.
-#: None is returned when nothing does.
+#: Returns what fits a table of a value, None when nothing does; a message for each part that does
+#: not is appended to the list.
 Reader = Callable[[object, "list[str]"], Any]
 
 _DIGEST_LENGTH = 64
 
 
 def reader(table: Table, where: str, *, exact: bool = False) -> Reader:
-    """Make what returns as much of a value as fits the table; made once, as tables do not change.
-
-    No message shows a value.
+    """Return the reader of a table, to be made once. Its messages never show a value.
 
     :param where: names the value in messages.
-    :param exact: what a rule could turn into what it should be does not fit.
+    :param exact: refuse what a rule would have to convert.
     """
     if isinstance(table, Rule):
         return partial(_by_rule, table, where, exact)
@@ -49,16 +45,16 @@ def reader(table: Table, where: str, *, exact: bool = False) -> Reader:
     return partial(_object, readers, where)
 
 
-def _by_rule(rule: Rule, where: str, exact: bool, value: object, misfits: list[str]) -> Any:
+def _by_rule(rule: Rule, where: str, exact: bool, value: object, errors: list[str]) -> Any:
     read = rule.read(value)
     fits = read is value if exact else read is not None
-    return read if fits else _misfit(where, rule.words, misfits)
+    return read if fits else _report(where, rule.words, errors)
 
 
-def _list(read: Reader, where: str, value: object, misfits: list[str]) -> Any:
+def _list(read: Reader, where: str, value: object, errors: list[str]) -> Any:
     if not isinstance(value, list):
-        return _misfit(where, "a list", misfits)
-    parts = [read(part, misfits) for part in value]
+        return _report(where, "a list", errors)
+    parts = [read(part, errors) for part in value]
     return [part for part in parts if part is not None] or None
 
 
@@ -66,24 +62,26 @@ def _object(
     readers: Mapping[str, Reader],
     where: str,
     value: object,
-    misfits: list[str],
+    errors: list[str],
 ) -> Any:
     if not isinstance(value, dict):
-        return _misfit(where, "an object", misfits)
-    misfits += [f"there is no field {where}.{name}" for name in value if name not in readers]
-    return {
-        name: part
-        for name, read in readers.items()
-        if name in value and (part := read(value[name], misfits)) is not None
-    } or None
+        return _report(where, "an object", errors)
+    fitting = {}
+    for name, part in value.items():
+        read = readers.get(name)
+        if read is None:
+            errors.append(f"there is no field {where}.{name}")
+        elif (fit := read(part, errors)) is not None:
+            fitting[name] = fit
+    return fitting or None
 
 
-def _misfit(where: str, words: str, misfits: list[str]) -> None:
-    misfits.append(f"{where} must be {words}")
+def _report(where: str, words: str, errors: list[str]) -> None:
+    errors.append(f"{where} must be {words}")
 
 
 def is_digest(value: Any) -> bool:
-    """Tell whether this is a SHA-256 digest as the platforms want it: 64 lower-case hex digits."""
+    """Tell whether a value is a SHA-256 digest as the platforms want it: 64 lower-case digits."""
     try:
         # What bytes are written as is in lower case and without white space.
         return len(value) == _DIGEST_LENGTH and bytes.fromhex(value).hex() == value
@@ -101,7 +99,7 @@ def _as(fits: bool, value: object) -> object:
 
 
 def _text(value: object) -> str | None:
-    """Numbers become texts: platforms refuse an order id that is a number."""
+    """Turn whole numbers into texts: platforms refuse an order id that is a number."""
     if isinstance(value, str):
         return value if value.strip() else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

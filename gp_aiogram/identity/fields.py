@@ -48,8 +48,8 @@ PLATFORMS = tuple(_RULES)
 #: :func:`hashed` of all others ("Events API Parameters": city, state and country).
 TIKTOK_PLAIN = frozenset({"ct", "st", "country"})
 
-#: Fields with few values, which recur from user to user and tell little of any: their digests are
-#: remembered. Of the other fields nothing is, least of all an e-mail address or a phone number.
+#: Fields with few values, which recur from user to user: their digests are cached. Nothing of the
+#: other fields is, least of all an e-mail address or a phone number.
 _RECURRING = frozenset({"ge", "ct", "st", "country"})
 
 #: A SHA-256 digest, as somebody else may have made it already.
@@ -65,7 +65,7 @@ def normalize(field: str, value: object, *, platform: str) -> str | None:
     :param field: one of :data:`FIELDS`.
     :param value: a text or a whole number, for ``db`` also a date; anything else is not usable.
     :param platform: one of :data:`PLATFORMS`.
-    :raises ConfigurationError: when there is no such field or platform, never for a value.
+    :raises ConfigurationError: for an unknown field or platform, never for a value.
     """
     rule = _rule(field, platform)
     text = _text(field, value)
@@ -81,19 +81,19 @@ def hashed(field: str, value: object, *, platform: str) -> str | None:
     :param field: one of :data:`FIELDS`.
     :param value: see :func:`normalize`.
     :param platform: one of :data:`PLATFORMS`.
-    :raises ConfigurationError: when there is no such field or platform, never for a value.
+    :raises ConfigurationError: for an unknown field or platform, never for a value.
     """
     rule = _rule(field, platform)
     text = _text(field, value)
     if text is None:
         return None
-    return _remembered(rule, text) if field in _RECURRING else _hashed(rule, text)
+    return _cached(rule, text) if field in _RECURRING else _hashed(rule, text)
 
 
 def _rule(field: str, platform: str) -> Rule:
     try:
         return _RULES[platform][field]
-    except (KeyError, TypeError):  # the latter of what cannot be looked up
+    except (KeyError, TypeError):  # TypeError: not hashable
         raise ConfigurationError(_unknown(field, platform)) from None
 
 
@@ -104,9 +104,8 @@ def _unknown(field: object, platform: object) -> str:
 
 
 def _text(field: str, value: object) -> str | None:
-    """Return what was given as trimmed text that UTF-8 can carry; None when it is no text."""
+    """Return a value as trimmed text that UTF-8 can carry; None when it is no text."""
     try:
-        # An exact text needs no conversion.
         text = value if type(value) is str else _plain(field, value)
         text.encode()
     except ValueError:  # no text, digits beyond Python's limit, or lone surrogates
@@ -115,7 +114,7 @@ def _text(field: str, value: object) -> str | None:
 
 
 def _plain(field: str, value: object) -> str:
-    # The built-in conversions, so that no subclass (an enum, say) has a word in it.
+    # By the built-in types' own methods, which a subclass (an enum, say) cannot override.
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -136,7 +135,7 @@ def _hashed(rule: Rule, text: str) -> str | None:
     return ready.lower() if _is_digest(ready) else sha256(ready.encode()).hexdigest()
 
 
-_remembered = lru_cache(maxsize=1024)(_hashed)
+_cached = lru_cache(maxsize=1024)(_hashed)
 
 
 def _is_digest(text: str) -> bool:

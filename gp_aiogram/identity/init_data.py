@@ -1,4 +1,4 @@
-"""Verifies what a Mini App says of its opening, by the signature that Telegram put on it."""
+"""Validates the init data of a Mini App by the signature that Telegram put on it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _UNIX_TIME = re.compile(r"[0-9]{1,10}")
 
 @dataclass(frozen=True)
 class MiniAppLaunch:
-    """One opening of a Mini App, as Telegram vouches for it.
+    """One launch of a Mini App, as Telegram vouches for it.
 
     :param bot_id: the bot whose Mini App it is.
     :param telegram_id: the user who opened it.
     :param start_param: what came with the deep link (``?startapp=…``); None without one.
-    :param auth_date: when it was opened, in UTC.
+    :param auth_date: when they opened it, in UTC.
     """
 
     bot_id: int
@@ -44,14 +44,14 @@ def validate_init_data(
     now: datetime,
     max_age: timedelta | float,
 ) -> MiniAppLaunch:
-    """Read init data that a bot's token proves to be Telegram's.
+    """Return what init data says, once the bot's token has proved it to be Telegram's.
 
     Source: https://core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app
 
     :param token: of the bot whose Mini App it is.
     :param init_data: ``Telegram.WebApp.initData`` as it is, a query string.
-    :param now: what the age is counted to, with time zone.
-    :param max_age: older data is refused; seconds, or a timedelta.
+    :param now: the current time, with time zone.
+    :param max_age: older data is refused; a timedelta, or seconds.
     :raises EventError: when the data is forged, another bot's, too old, from the future or
         malformed; the text holds neither token nor data.
     """
@@ -97,7 +97,7 @@ def _fields(init_data: object) -> dict[str, str]:
         raise EventError(msg)
     pairs = _pairs(init_data)
     fields = dict(pairs)
-    # With these, fields that Telegram signed could be cut anew under the same signature.
+    # These would let the signed text be split into other fields under the same signature.
     ambiguous = any("\n" in name + value or "=" in name for name, value in pairs)
     if not pairs or ambiguous:
         msg = (
@@ -112,7 +112,7 @@ def _fields(init_data: object) -> dict[str, str]:
 
 
 def _pairs(init_data: object) -> list[tuple[str, str]]:
-    """Split a query string; nothing comes of what is none."""
+    """Split a query string; return nothing when it is none."""
     if not is_text(init_data):
         return []
     try:
@@ -122,9 +122,11 @@ def _pairs(init_data: object) -> list[tuple[str, str]]:
 
 
 def _check_hash(token: str, fields: dict[str, str]) -> None:
-    """Compare ``hash`` with that of all other fields.
+    """Compare ``hash`` with the digest of all other fields.
 
-    ``signature`` is one of them: Telegram's second signature, for those who have no token.
+    ``signature`` is among them: Telegram's second signature, for those who have no token.
+
+    :raises EventError: when they differ.
     """
     lines = [f"{name}={value}" for name, value in sorted(fields.items()) if name != "hash"]
     key = hmac.digest(b"WebAppData", token.encode(), "sha256")

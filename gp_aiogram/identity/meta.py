@@ -23,8 +23,7 @@ _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}", re.ASCII)
 
-#: The parameter builder's first year; the documents speak of 1900. A year that no user was
-#: born in matches nobody in either case.
+#: The parameter builder's first year; the documents say 1900. No user was born between them.
 _FIRST_YEAR = 1800
 _MONTHS = 12
 _DAYS = 31
@@ -44,7 +43,7 @@ def email(text: str) -> str | None:
 def phone(text: str) -> str:
     """Return the digits: "Remove symbols, letters, and any leading zeros" (documents).
 
-    A country code that is missing cannot be known, and is not added.
+    A missing country code is unknown, and not added.
     """
     return digits(text).lstrip("0")
 
@@ -65,8 +64,8 @@ def gender(text: str) -> str | None:
 def birth_date(text: str) -> str | None:
     """Return the date as YYYYMMDD (documents).
 
-    Three numbers may come in any order, with the month first where both ways would do; of the
-    day it is only asked to be 1 to 31 (parameter builder).
+    Three numbers may come in any order; the month is first where it could be either. A day is
+    1 to 31 in any month (parameter builder).
     """
     groups = re.findall("[0-9]+", text)
     if len(groups) == 1 and len(groups[0]) == len("YYYYMMDD"):

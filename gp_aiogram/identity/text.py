@@ -1,4 +1,4 @@
-"""Pieces of text handling that the platforms' rules share."""
+"""Text handling that the platforms' rules share."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SPACES = (
 )
 
 #: Words that come and go in the names of places.
-_LITTLE_WORDS = frozenset({"and", "of", "the"})
+_STOP_WORDS = frozenset({"and", "of", "the"})
 
 _DIGITS = re.compile("[0-9]+")
 _WORD = re.compile("[a-z]+")
 
 
 def without(text: str, unwanted: str) -> str:
-    """Return the text without any of the unwanted characters, which are no letters and digits."""
+    """Return the text without any of some characters, which are neither letters nor digits."""
     return text if text.isalnum() else text.translate(_removal(unwanted))
 
 
@@ -42,7 +42,7 @@ def latin(text: str) -> str:
 
 
 def find(name: str, codes: Mapping[str, str]) -> str | None:
-    """Return the code of the place of this name, however it is spaced, accented or punctuated."""
+    """Return the code of a place by its name, however it is spaced, accented or punctuated."""
     for key in _keys(name):
         if key in codes:
             return codes[key]
@@ -50,7 +50,7 @@ def find(name: str, codes: Mapping[str, str]) -> str | None:
 
 
 def codes_by_name(table: str) -> dict[str, str]:
-    """Return what :func:`find` looks in, from lines of ``CODE name / another name``."""
+    """Build what :func:`find` looks in, of lines such as ``CODE name / another name``."""
     codes: dict[str, str] = {}
     for line in table.strip().splitlines():
         code, names = line.split(maxsplit=1)
@@ -61,11 +61,11 @@ def codes_by_name(table: str) -> dict[str, str]:
 
 def _keys(name: str) -> list[str]:
     words = _words(name)
-    if _LITTLE_WORDS.isdisjoint(words):
+    if _STOP_WORDS.isdisjoint(words):
         return ["".join(words)]
-    telling = [word for word in words if word not in _LITTLE_WORDS]
+    rest = [word for word in words if word not in _STOP_WORDS]
     # Nothing is left of AND, the alpha-3 code of Andorra.
-    return ["".join(words), "".join(telling or words)]
+    return ["".join(words), "".join(rest or words)]
 
 
 def _words(text: str) -> list[str]:

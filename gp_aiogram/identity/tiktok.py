@@ -13,15 +13,15 @@ from gp_aiogram.identity.text import digits
 #: ITU-T E.164: a country code, which never begins with 0, and 15 digits at most.
 _E164 = re.compile("[1-9][0-9]{7,14}")
 
-#: What says that a country code follows: the plus, or the prefix 00 that ITU-T recommends.
+#: What precedes a country code: the plus, or the prefix 00 that ITU-T recommends.
 _INTERNATIONAL = re.compile(r"[^0-9]*(\+|00)")
 
 
 def phone(text: str) -> str | None:
     """Return the number in E.164 with its plus, which is part of the hashed text.
 
-    A number without plus is taken to begin with its country code, as Telegram's do. One that
-    begins with a single 0 is national; it cannot be completed and is not usable.
+    A number without plus is assumed to begin with its country code, as Telegram's do. One that
+    begins with a single 0 is national: its country code is unknown, so it is not usable.
     """
     number = digits(text)
     if _INTERNATIONAL.match(text):

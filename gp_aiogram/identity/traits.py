@@ -1,4 +1,4 @@
-"""Turns what a bot knows of a user into what each platform may be told of him."""
+"""Turns what a bot knows of a user into what each platform may be told of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from gp_aiogram.errors import EventError
 from gp_aiogram.identity import PLATFORMS, TIKTOK_PLAIN, hashed, normalize
 from gp_aiogram.model.event import Traits
-from gp_aiogram.model.pii import looks_personal
+from gp_aiogram.model.pii import looks_personal, without_personal
 
 #: What callers call a trait, and what the platforms call it.
 _FIELDS = {
@@ -35,19 +35,19 @@ _CONTACT_KEYS = {
     "ph": "phone",
 }
 
-#: Traits that are no person's data and go out as they are: trait -> platform, field.
+#: Traits that are no personal data and go out as they are: trait -> platform, field.
 _PLAIN = {"lead_id": ("leadsail", "lead_id"), "locale": ("tiktok", "locale")}
 
 
-def prepared(known: Mapping[str, object]) -> dict[str, dict[str, str]]:
-    """Normalise and hash traits as each platform wants them: platform -> field -> value.
+def prepared(values: Mapping[str, object]) -> dict[str, dict[str, str]]:
+    """Normalise and hash traits as each platform wants them; what cannot be used is left out.
 
-    What cannot be used is left out.
-
-    :raises EventError: when a trait has a name that we do not know.
+    :param values: by the name of the trait.
+    :return: platform -> field -> value.
+    :raises EventError: for an unknown trait.
     """
     traits: dict[str, dict[str, str]] = {}
-    for name, value in known.items():
+    for name, value in values.items():
         if name in _FIELDS:
             for platform in PLATFORMS:
                 _put(traits, platform, _FIELDS[name], _ready(_FIELDS[name], value, platform))
@@ -61,7 +61,7 @@ def prepared(known: Mapping[str, object]) -> dict[str, dict[str, str]]:
 
 
 def split_off(user_data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """Part what may be stored as it is from e-mail addresses and phone numbers.
+    """Separate e-mail addresses and phone numbers from what may be stored as it is.
 
     Under the names of those traits they become traits of the event, hashed; anywhere else they
     are left out.
@@ -69,34 +69,26 @@ def split_off(user_data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, d
     :return: the rest, and the traits.
     """
     if _CONTACT_KEYS.keys().isdisjoint(user_data):
-        return _without_personal(user_data), {}
+        return without_personal(user_data, _is_personal), {}
     contacts = {_CONTACT_KEYS[key]: user_data[key] for key in user_data if key in _CONTACT_KEYS}
     rest = {key: value for key, value in user_data.items() if key not in _CONTACT_KEYS}
-    return _without_personal(rest), prepared(contacts)
+    return without_personal(rest, _is_personal), prepared(contacts)
 
 
-def _without_personal(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            key: _without_personal(part)
-            for key, part in value.items()
-            if not looks_personal(part) and not looks_personal(key)
-        }
-    if isinstance(value, list):
-        return [_without_personal(part) for part in value if not looks_personal(part)]
-    return value
+def _is_personal(key: str, _: object) -> bool:
+    return looks_personal(key)
 
 
-def merged(known: Traits, newer: Traits) -> Traits:
-    """Put newer traits over known ones."""
+def merged(older: Traits, newer: Traits) -> Traits:
+    """Return traits of which newer ones overwrite older ones, field by field."""
     if not newer:
-        return known
-    platforms = {*known, *newer}
-    return {name: {**known.get(name, {}), **newer.get(name, {})} for name in platforms}
+        return older
+    platforms = {*older, *newer}
+    return {name: {**older.get(name, {}), **newer.get(name, {})} for name in platforms}
 
 
 def from_user(user: object) -> dict[str, object]:
-    """Read names and language of Telegram's ``User``, as far as he has them."""
+    """Return names and language of Telegram's ``User``, as far as they are there."""
     known = {
         "first_name": getattr(user, "first_name", None),
         "last_name": getattr(user, "last_name", None),
@@ -106,10 +98,10 @@ def from_user(user: object) -> dict[str, object]:
 
 
 def from_contact(contact: object, telegram_id: int) -> dict[str, object]:
-    """Read the phone of Telegram's ``Contact``, if it is the user's own.
+    """Return the phone of Telegram's ``Contact``, if it is the user's own.
 
-    Telegram fills in ``user_id`` itself; a person who forwards somebody else's contact cannot
-    make it his. The number may lack its plus.
+    Telegram fills in ``user_id`` itself: a person who forwards somebody else's contact cannot
+    make it their own. The number may lack its plus.
     """
     phone = getattr(contact, "phone_number", None)
     if not phone or getattr(contact, "user_id", None) != telegram_id:

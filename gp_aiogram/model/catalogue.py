@@ -1,4 +1,4 @@
-"""What each ad platform calls our events; a name that is not listed is sent as it is."""
+"""What each ad platform calls our events; an event that is not listed keeps its name."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ TIKTOK_WEB: Mapping[str, str] = {
     "TRIAL": "Subscribe",
 }
 
-#: The same for ``event_source="app"``, whose own name for a registration differs.
+#: The same for ``event_source="app"``, which has another name for a registration.
 TIKTOK_APP: Mapping[str, str] = {**TIKTOK_WEB, "REG": "Registration"}
 
-#: The names that TikTok introduced on 2025-05-01, to be given as ``event_names=``. The older ones
-#: are still accepted and converted by TikTok itself (help centre, "Standard events").
+#: The names that TikTok introduced on 2025-05-01, for ``event_names=``. TikTok still accepts the
+#: older ones and converts them itself (help centre, "Standard events").
 TIKTOK_2025: Mapping[str, str] = {
     "FTD": "Purchase",
     "DEP": "Purchase",

@@ -1,10 +1,10 @@
-"""What a landing page saw of an ad click, before Telegram hid it."""
+"""One click on an ad: what the landing page saw of it, and what Meta wants of it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -53,25 +53,29 @@ class Click:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known, as JSON values; :meth:`from_dict` reads it back."""
-        known = {name: value for name, value in asdict(self).items() if value}
-        return {**known, "at": self.at.isoformat()}
+        fields = {name: value for name, value in vars(self).items() if value}
+        return {**fields, "at": self.at.isoformat()}
 
     @classmethod
-    def from_dict(cls, known: Mapping[str, Any]) -> Click:
-        """Read what :meth:`to_dict` wrote."""
-        return cls(**{**known, "at": datetime.fromisoformat(known["at"])})
+    def from_dict(cls, fields: Mapping[str, Any]) -> Click:
+        """Read what :meth:`to_dict` returned."""
+        return cls(**{**fields, "at": datetime.fromisoformat(fields["at"])})
 
-    def with_fbc(self) -> Click:
-        """Return the click with an ``fbc`` as Meta wants it, and without a malformed ``fbp``.
+    def meta_ids(self) -> tuple[str | None, str | None]:
+        """Return ``fbc`` and ``fbp`` as Meta wants them; None in place of a malformed one.
 
-        Source: Meta, "ClickID and the fbp and fbc parameters". The cookie is kept unless it is
-        malformed or belongs to another click; else fbc is made from the fbclid, whose case is
-        kept, with the time of this click in milliseconds.
+        Source: Meta, "ClickID and the fbp and fbc parameters". A cookie of another click gives way
+        to an fbc that is made of the fbclid, whose case is kept, with the time of this click in
+        milliseconds.
         """
         cookie = _FBC.fullmatch(self.fbc or "")
         fbc = self.fbc if cookie else None
         if self.fbclid and (cookie is None or cookie["fbclid"] != self.fbclid):
             fbc = f"fb.{_SERVER_MADE}.{to_ms(self.at)}.{self.fbclid}"
-        fbp = self.fbp if _FBP.fullmatch(self.fbp or "") else None
+        return fbc, self.fbp if _FBP.fullmatch(self.fbp or "") else None
+
+    def with_fbc(self) -> Click:
+        """Return the click with :meth:`meta_ids` in place of its own ``fbc`` and ``fbp``."""
+        fbc, fbp = self.meta_ids()
         changes = (fbc, fbp) != (self.fbc, self.fbp)
         return replace(self, fbc=fbc, fbp=fbp) if changes else self

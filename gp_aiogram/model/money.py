@@ -18,9 +18,9 @@ MAX_AMOUNT = Decimal(10) ** 12
 
 TELEGRAM_STARS = "XTR"
 
-#: Currencies that Telegram's list of currencies still has and ISO 4217 has withdrawn: how many
-#: minor units they had, and how many of them the euro has replaced for good (Council Regulations
-#: (EC) 2866/98, as amended for Croatia and Bulgaria).
+#: Currencies that Telegram still lists and ISO 4217 has withdrawn: their exponent, and how many
+#: of them one euro replaced (Council Regulation (EC) 2866/98, as amended for Croatia and
+#: Bulgaria).
 _REPLACED_BY_EURO = {
     "BGN": (2, Decimal("1.95583")),
     "HRK": (2, Decimal("7.53450")),
@@ -35,7 +35,7 @@ QAR RON RUB SAR SEK SGD THB TRY TWD UAH USD VES VND ZAR
 
 TIKTOK_CURRENCIES = frozenset(_TIKTOK.split())
 
-#: What one unit of a currency is in another: ``{"GEL": ("USD", Decimal("0.37"))}``.
+#: What one unit of a currency is worth in another: ``{"GEL": ("USD", Decimal("0.37"))}``.
 Rates = Mapping[str, tuple[str, Decimal]]
 
 #: Our own, so that a bot that changes the global decimal context changes no amount.
@@ -87,7 +87,7 @@ def _rounded(number: Decimal, currency: str) -> Decimal:
 
 
 def json_number(value: Decimal) -> int | float:
-    """Return an amount as JSON writes numbers: the last step, and the only float."""
+    """Return an amount as JSON writes numbers, the only place where it becomes a float."""
     return float(value) if "." in f"{value:f}" else int(value)
 
 
@@ -122,7 +122,7 @@ class Stars:
 
     :param rate: units of the currency for one star; by default what Telegram pays a developer.
     :param currency: ISO 4217 code.
-    :raises ConfigurationError: when this is no rate.
+    :raises ConfigurationError: when the rate or the currency cannot work.
     """
 
     rate: Decimal = Decimal("0.013")
@@ -161,12 +161,12 @@ class Stars:
 
 
 class CurrencyConverter:
-    """Which currencies an ad platform takes, and what becomes of the others.
+    """Knows which currencies an ad platform takes, and converts others by fixed rates.
 
     :param owner: the destination, for messages, e.g. ``TikTokEvents``.
     :param rates: what to convert, to which currency, and at which rate. A currency with a rate is
         always converted; one that the platform does not take needs a rate.
-    :param taken: ISO 4217 codes; None for all of them.
+    :param supported: ISO 4217 codes; None for all of them.
     :raises ConfigurationError: when a rate cannot work.
     """
 
@@ -174,18 +174,19 @@ class CurrencyConverter:
         self,
         owner: str,
         rates: Rates | None = None,
-        taken: frozenset[str] | None = None,
+        supported: frozenset[str] | None = None,
     ) -> None:
         self._owner = owner
-        self._taken = taken
-        self._rates = dict(self._checked(rate) for rate in _items(owner, rates))
+        self._supported = supported
+        self._rates = dict(self._validate(rate) for rate in _items(owner, rates))
 
     def convert(self, value: object, currency: str | None) -> tuple[Decimal, str]:
         """Return the amount as the platform takes it, with no more places than the currency has.
 
         :param value: units of the currency.
         :param currency: None means :data:`DEFAULT_CURRENCY`, as everywhere.
-        :raises EventError: when the currency is neither taken nor convertible, or it is no amount.
+        :raises EventError: when the currency is neither supported nor convertible, or the value
+            is no amount.
         """
         code = str(currency or DEFAULT_CURRENCY).strip().upper()
         if code in self._rates:
@@ -199,21 +200,21 @@ class CurrencyConverter:
             raise EventError(msg)
         return amount(value, code), code
 
-    def knows(self, currency: str) -> bool:
-        """Tell whether a currency is taken or can be converted."""
+    def supports(self, currency: str) -> bool:
+        """Tell whether the platform takes a currency, or a rate converts it."""
         code = currency.strip().upper()
         return code in self._rates or self._takes(code)
 
     def _takes(self, code: str) -> bool:
-        if self._taken is not None:
-            return code in self._taken
+        if self._supported is not None:
+            return code in self._supported
         try:
             _exponent(code)
         except EventError:
             return False
         return True
 
-    def _checked(self, item: tuple[object, object]) -> tuple[str, tuple[str, Decimal]]:
+    def _validate(self, item: tuple[object, object]) -> tuple[str, tuple[str, Decimal]]:
         code, pair = item
         target, number = _target_and_rate(pair)
         named = isinstance(code, str) and code.strip()
@@ -229,7 +230,7 @@ class CurrencyConverter:
 
 
 def _target_and_rate(pair: object) -> tuple[str, Decimal]:
-    """Read a rate; what is none has no currency."""
+    """Return a pair's currency and rate, or no currency when the pair makes no sense."""
     if not isinstance(pair, (tuple, list)) or len(pair) != len(("currency", "rate")):
         return "", Decimal(0)
     try:

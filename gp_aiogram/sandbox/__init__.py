@@ -7,11 +7,11 @@ from gp_aiogram.sandbox.platforms.meta import MetaEvent, MetaSandbox
 from gp_aiogram.sandbox.platforms.tiktok import TikTokEvent, TikTokSandbox
 from gp_aiogram.sandbox.server import DestinationSandbox, SandboxRequest
 from gp_aiogram.sandbox.telegram.chats import SandboxChat
+from gp_aiogram.sandbox.telegram.errors import RefusedError
 from gp_aiogram.sandbox.telegram.messages import SandboxAnswer, SandboxButton, SandboxMessage
 from gp_aiogram.sandbox.telegram.payments import SandboxPayment
 from gp_aiogram.sandbox.telegram.server import TelegramSandbox
-from gp_aiogram.sandbox.telegram.shared import ApiCall
-from gp_aiogram.sandbox.telegram.updates import RefusedError
+from gp_aiogram.sandbox.telegram.state import ApiCall
 from gp_aiogram.sandbox.telegram.users import SandboxUser
 
 __all__ = [

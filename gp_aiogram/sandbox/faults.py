@@ -12,14 +12,14 @@ from typing import Any, Literal
 from aiohttp import web
 
 _LINGER_0 = struct.pack("ii", 1, 0)
-_LOOK_AGAIN = 0.02
+_POLL_INTERVAL = 0.02
 
 
 @dataclass(frozen=True)
 class Fault:
     """One way of failing; build it with :meth:`status`, :meth:`delay` and the others.
 
-    :param kind: the name of the constructor that built it.
+    :param kind: the constructor that built it.
     :param code: the HTTP status to answer with.
     :param body: the body to answer with.
     :param retry_after: the ``Retry-After`` header to answer with.
@@ -36,17 +36,17 @@ class Fault:
     def status(
         cls, code: int, *, body: Any = None, retry_after: float | str | None = None
     ) -> Fault:
-        """Refuse with an HTTP status; the request is not accepted.
+        """Answer with an HTTP status; the request is not accepted.
 
         :param code: the status.
-        :param body: a string is sent as text, ``None`` as nothing, all else as JSON.
+        :param body: a string is sent as text, ``None`` as an empty body, all else as JSON.
         :param retry_after: the ``Retry-After`` header: seconds or an HTTP date.
         """
         return cls("status", code=code, body=body, retry_after=retry_after)
 
     @classmethod
     def delay(cls, seconds: float) -> Fault:
-        """Handle the request normally but late, even when the client has left meanwhile.
+        """Handle the request normally but late, even if the client has left by then.
 
         :param seconds: how late.
         """
@@ -68,10 +68,9 @@ class Fault:
         return cls("drop_answer")
 
     def answer(self, handle: Callable[[], web.Response]) -> web.Response | None:
-        """What the client gets, if anything.
+        """The response the client gets; ``None`` when it gets none.
 
         :param handle: handles the request normally.
-        :return: the answer; ``None`` when there is none.
         """
         if self.kind == "status":
             return self._refusal()
@@ -82,13 +81,13 @@ class Fault:
         return None
 
     async def leave(self, request: web.Request) -> None:
-        """Leave a client without an answer, in this fault's manner.
+        """Leave a client without a response, as this fault does it.
 
-        :param request: the request that is not answered.
+        :param request: the unanswered request.
         """
         if self.kind == "hang":
             while request.transport is not None:  # noqa: ASYNC110 - aiohttp has no event for it
-                await asyncio.sleep(_LOOK_AGAIN)
+                await asyncio.sleep(_POLL_INTERVAL)
         elif request.transport is not None:
             if self.kind == "reset":
                 sock = request.transport.get_extra_info("socket")
@@ -108,7 +107,7 @@ class _Plan:
     times: int | None
     when: Callable[[Any], object] | None
 
-    def fits(self, body: Any) -> bool:
+    def matches(self, body: Any) -> bool:
         if self.when is None:
             return True
         try:
@@ -117,36 +116,27 @@ class _Plan:
             return False
 
 
-class Fallible:
-    """Something that fails when told to."""
+class FaultQueue:
+    """The faults that a test has ordered, oldest first."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._plans: list[_Plan] = []
 
-    def fail(
-        self,
-        fault: Fault,
-        *,
-        times: int | None = 1,
-        when: Callable[[Any], object] | None = None,
-    ) -> None:
-        """Fail coming requests; several calls queue up, the earliest that fits is used first.
-
-        :param fault: the way of failing.
-        :param times: how many requests; ``None`` means until :meth:`recover`.
-        :param when: asked with the JSON body; only requests it is true for count. A body it
-            cannot be asked about (a missing key, no JSON) does not count.
-        """
+    def add(self, fault: Fault, times: int | None, when: Callable[[Any], object] | None) -> None:
+        """Order a fault; see :meth:`DestinationSandbox.fail`."""
         self._plans.append(_Plan(fault, times, when))
 
-    def recover(self) -> None:
-        """Handle requests normally again, whatever :meth:`fail` was told."""
+    def clear(self) -> None:
+        """Drop all faults."""
         self._plans.clear()
 
-    def _next_fault(self, body: Any) -> Fault | None:
+    def take(self, body: Any) -> Fault | None:
+        """Take the fault for a request; ``None`` when it is to be handled normally.
+
+        :param body: the body of the request.
+        """
         for plan in self._plans:
-            if plan.times != 0 and plan.fits(body):
+            if plan.times != 0 and plan.matches(body):
                 if plan.times is not None:
                     plan.times -= 1
                 return plan.fault

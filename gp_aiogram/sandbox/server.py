@@ -1,4 +1,4 @@
-"""What the stand-ins share: a local server that stops at once and a record of its requests."""
+"""A local HTTP server that stops at once, and the base of the ad platforms' stand-ins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aiohttp import web
 
-from gp_aiogram.sandbox.faults import Fallible
+from gp_aiogram.sandbox.faults import Fault, FaultQueue
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,47 +24,46 @@ E = TypeVar("E")
 _BODY_LIMIT = 64 * 1024 * 1024
 
 
-class Bell:
-    """Wakes whoever waits for something to become true."""
+class Notifier:
+    """Wakes everyone who waits for a condition to become true."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    def ring(self) -> None:
-        """Let every waiter look again."""
-        self._event.set()
-        self._event = asyncio.Event()
+    def notify(self) -> None:
+        """Have every waiter check its condition again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    async def until(
-        self, ready: Callable[[], object], timeout: float, *, look_every: float = math.inf
+    async def wait_until(
+        self, condition: Callable[[], object], timeout: float, *, poll_every: float = math.inf
     ) -> bool:
-        """Wait until something is true.
+        """Wait until a condition is true.
 
-        :param ready: asked now and after every ring.
+        :param condition: checked now and after every :meth:`notify`.
         :param timeout: seconds to wait at most.
-        :param look_every: seconds after which it is asked without a ring.
-        :return: whether it became true in time.
+        :param poll_every: seconds after which it is checked without a notification.
+        :return: False when it did not become true in time.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        while not ready():
+        while not condition():
             left = deadline - loop.time()
             if left <= 0:
                 return False
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._event.wait(), min(left, look_every))
+                await asyncio.wait_for(self._changed.wait(), min(left, poll_every))
         return True
 
 
 class LocalServer(ABC):
-    """An HTTP server on a free port of 127.0.0.1, up for the length of an ``async with``.
+    """An HTTP server on a free port of 127.0.0.1 that runs for the length of an ``async with``.
 
-    Leaving the block ends what is still being answered, hanging requests included.
+    Leaving the block cancels the requests still being answered, hanging ones included.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.bell = Bell()
+        self.notifier = Notifier()
         self._runner: web.AppRunner | None = None
         self._busy: set[asyncio.Task[Any]] = set()
 
@@ -82,7 +81,7 @@ class LocalServer(ABC):
 
     @abstractmethod
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request; every method and path comes here.
+        """Answer one request, whatever its method and path.
 
         :param request: the request, its body not yet read.
         """
@@ -119,7 +118,7 @@ class LocalServer(ABC):
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they have ended.
 
-    :param tasks: the tasks; finished ones do no harm.
+    :param tasks: the tasks; finished ones are left alone.
     """
     for task in tasks:
         task.cancel()
@@ -128,14 +127,14 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
 
 @dataclass(frozen=True)
 class SandboxRequest:
-    """One request a stand-in has received, accepted or not.
+    """One request that a stand-in has received, accepted or not.
 
     :param method: ``POST`` and so on.
     :param path: the path without the query.
-    :param headers: looked up in any case of letters.
-    :param body: the parsed JSON; the text as it came when it was not JSON.
-    :param status: the HTTP status answered; ``None`` when the client got no answer.
-    :param answer: the text answered; ``None`` when there was none.
+    :param headers: looked up case-insensitively.
+    :param body: the parsed JSON, or the text if it is not JSON.
+    :param status: the HTTP status of the response; ``None`` when the client got none.
+    :param answer: the text of the response; ``None`` when there was none.
     :param at: unix seconds by the clock of the stand-in.
     """
 
@@ -148,10 +147,12 @@ class SandboxRequest:
     at: float
 
 
-class DestinationSandbox(LocalServer, Fallible, Generic[E]):
-    """A stand-in for an ad platform: records what it is sent and fails when told to.
+class DestinationSandbox(LocalServer, Generic[E]):
+    """A stand-in for an ad platform that records what it receives and fails on demand.
 
-    :param clock: gives unix seconds.
+    :param clock: returns unix seconds.
+    :ivar requests: all requests, oldest first.
+    :ivar events: the accepted events, oldest first.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
@@ -159,24 +160,45 @@ class DestinationSandbox(LocalServer, Fallible, Generic[E]):
         self.requests: list[SandboxRequest] = []
         self.events: list[E] = []
         self._clock = clock
+        self._faults = FaultQueue()
 
     @abstractmethod
     def handle(self, request: web.Request, body: Any) -> web.Response:
-        """Judge one request and answer it.
+        """Check one request and answer it.
 
         :param request: method, path and headers.
-        :param body: the parsed JSON; the text as it came when it was not JSON.
+        :param body: the parsed JSON, or the text if it is not JSON.
         """
 
+    def fail(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        when: Callable[[Any], object] | None = None,
+    ) -> None:
+        """Fail coming requests; of several faults the one ordered first is used first.
+
+        :param fault: how to fail.
+        :param times: how many requests; ``None`` means until :meth:`recover`.
+        :param when: called with the JSON body; only requests for which it returns true fail. A
+            body it cannot handle (a missing key, not JSON) does not match.
+        """
+        self._faults.add(fault, times, when)
+
+    def recover(self) -> None:
+        """Handle all requests normally again."""
+        self._faults.clear()
+
     async def wait_for(self, n: int, timeout: float = 5.0) -> list[E]:
-        """Wait until events were accepted.
+        """Wait until events have been accepted.
 
         :param n: how many, counted from the start of the stand-in.
         :param timeout: seconds to wait at most.
         :return: all accepted events.
-        :raises TimeoutError: fewer came; the text tells how all requests were answered.
+        :raises TimeoutError: fewer were accepted; the text lists how all requests were answered.
         """
-        if not await self.bell.until(lambda: len(self.events) >= n, timeout):
+        if not await self.notifier.wait_until(lambda: len(self.events) >= n, timeout):
             answers = [f"{r.method} {r.path}: {r.status} {r.answer}" for r in self.requests]
             msg = (
                 f"{len(self.events)} of {n} events were accepted within {timeout:g} s; "
@@ -187,7 +209,7 @@ class DestinationSandbox(LocalServer, Fallible, Generic[E]):
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = _parsed(await request.read())
-        fault = self._next_fault(body)
+        fault = self._faults.take(body)
 
         def handle() -> web.Response:
             return self.handle(request, body)
@@ -206,7 +228,7 @@ class DestinationSandbox(LocalServer, Fallible, Generic[E]):
                 at=self._clock(),
             )
         )
-        self.bell.ring()
+        self.notifier.notify()
         if fault is not None and response is None:
             await fault.leave(request)
         return web.Response() if response is None else response

@@ -5,33 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from gp_aiogram.destinations.ad_platform import validate_code
+from gp_aiogram.destinations.arguments import validate_code, validate_secret, validate_url
 from gp_aiogram.destinations.base import Ambiguous, Destination
 from gp_aiogram.destinations.grampixel import GramPixel
-from gp_aiogram.destinations.http import validate_secret, validate_url
 from gp_aiogram.destinations.leadsail import LeadSail
-from gp_aiogram.destinations.meta.destination import MetaCAPI
-from gp_aiogram.destinations.tiktok.destination import TikTokEvents
+from gp_aiogram.destinations.meta import MetaCAPI
+from gp_aiogram.destinations.tiktok import TikTokEvents
 from gp_aiogram.model.money import Stars
 from gp_aiogram.model.retention import Retention
 from gp_aiogram.model.session import LONGEST_WINDOW, SESSION_PATTERN, Attribution, Touch
 
-AnyDestination = TypeVar("AnyDestination", bound=Destination)
 
+def validated_by(validate: Callable[[Any], object]) -> AfterValidator:
+    """Validate a value at once by what takes it later, which raises ConfigurationError."""
 
-def validated_by(judge: Callable[[Any], object]) -> AfterValidator:
-    """Have a value judged at once by what takes it later, which raises ConfigurationError."""
-
-    def judged(value: Any) -> Any:
-        judge(value)
+    def validated(value: Any) -> Any:
+        validate(value)
         return value
 
-    return AfterValidator(judged)
+    return AfterValidator(validated)
 
 
 _Key = Annotated[
@@ -65,23 +62,27 @@ class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class DestinationGroup(_Group, Generic[AnyDestination]):
+class DestinationGroup(_Group):
     """The arguments of a destination, by their own names; what is not set keeps its default."""
 
-    def _arguments(self) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in given.items()
-        }
+    #: What is built.
+    destination: ClassVar[Callable[..., Destination]]
 
-    def build(self) -> AnyDestination:
+    def build(self) -> Destination:
         """Build the destination."""
-        raise NotImplementedError
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).destination(
+            **{
+                name: value.get_secret_value() if isinstance(value, SecretStr) else value
+                for name, value in given.items()
+            }
+        )
 
 
-class GramPixelGroup(DestinationGroup[GramPixel]):
+class GramPixelGroup(DestinationGroup):
     """``GP_GRAMPIXEL__*``: arguments of :class:`~gp_aiogram.GramPixel`."""
+
+    destination = GramPixel
 
     api_key: _Key = Field(
         description="the API key of your GramPixel workspace, without white space",
@@ -92,13 +93,11 @@ class GramPixelGroup(DestinationGroup[GramPixel]):
     base_url: _URL = Field(default="", description=_A_URL)
     ambiguous: Ambiguous = Field(default="retry", description=_RETRY_OR_HOLD)
 
-    def build(self) -> GramPixel:
-        """Build the destination."""
-        return GramPixel(**self._arguments())
 
-
-class LeadSailGroup(DestinationGroup[LeadSail]):
+class LeadSailGroup(DestinationGroup):
     """``GP_LEADSAIL__*``: arguments of :class:`~gp_aiogram.LeadSail`."""
+
+    destination = LeadSail
 
     api_key: _Key = Field(description="the API key of your dashboard, without white space")
     pixel_id: _Code = Field(description=_AN_ID)
@@ -107,13 +106,11 @@ class LeadSailGroup(DestinationGroup[LeadSail]):
     test_event_code: _Code = Field(default="", description=_A_TEST_CODE)
     ambiguous: Ambiguous = Field(default="retry", description=_RETRY_OR_HOLD)
 
-    def build(self) -> LeadSail:
-        """Build the destination."""
-        return LeadSail(**self._arguments())
 
-
-class MetaGroup(DestinationGroup[MetaCAPI]):
+class MetaGroup(DestinationGroup):
     """``GP_META__*``: arguments of :class:`~gp_aiogram.MetaCAPI`."""
+
+    destination = MetaCAPI
 
     pixel_id: _Code = Field(description=_AN_ID)
     access_token: _Key = Field(description=_A_TOKEN)
@@ -126,13 +123,11 @@ class MetaGroup(DestinationGroup[MetaCAPI]):
     test_event_code: _Code = Field(default="", description=_A_TEST_CODE)
     app_secret: _Key = Field(default=SecretStr(""), description="the secret of your app")
 
-    def build(self) -> MetaCAPI:
-        """Build the destination."""
-        return MetaCAPI(**self._arguments())
 
-
-class TikTokGroup(DestinationGroup[TikTokEvents]):
+class TikTokGroup(DestinationGroup):
     """``GP_TIKTOK__*``: arguments of :class:`~gp_aiogram.TikTokEvents`."""
+
+    destination = TikTokEvents
 
     pixel_code: _Code = Field(description=_AN_ID)
     access_token: _Key = Field(description=_A_TOKEN)
@@ -140,10 +135,6 @@ class TikTokGroup(DestinationGroup[TikTokEvents]):
     event_source: Literal["web", "app"] = Field(default="web", description="web or app")
     page_url: str = Field(default="", description=_A_URL)
     test_event_code: _Code = Field(default="", description=_A_TEST_CODE)
-
-    def build(self) -> TikTokEvents:
-        """Build the destination."""
-        return TikTokEvents(**self._arguments())
 
 
 class AttributionGroup(_Group):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from inspect import isclass
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from gp_aiogram.destinations.base import Destination
@@ -26,16 +28,6 @@ from gp_aiogram.stores.contract import Store
 
 _PREFIX = "GP_"
 _DELIMITER = "__"
-
-_GROUPS: dict[str, type[BaseModel]] = {
-    "attribution": AttributionGroup,
-    "grampixel": GramPixelGroup,
-    "leadsail": LeadSailGroup,
-    "meta": MetaGroup,
-    "retention": RetentionGroup,
-    "stars": StarsGroup,
-    "tiktok": TikTokGroup,
-}
 
 
 def _names(names: Any) -> Any:
@@ -97,7 +89,7 @@ class Settings(BaseSettings):
 
         :raises ConfigurationError: when there is none.
         """
-        groups = (getattr(self, name) for name in _GROUPS)
+        groups = (getattr(self, name) for name in type(self).model_fields)
         built = [group.build() for group in groups if isinstance(group, DestinationGroup)]
         if not built:
             msg = (
@@ -131,10 +123,16 @@ _PROBLEMS = {"missing": "missing", "extra_forbidden": "there is no such setting"
 
 def _description(path: list[str]) -> str | None:
     """Find the description of a field by its path through the nested models."""
-    model: type[BaseModel] = Settings
+    model: type[BaseModel] | None = Settings
     description: str | None = None
     for part in path:
-        field = model.model_fields.get(part)
+        field = None if model is None else model.model_fields.get(part)
         description = field.description if field is not None else None
-        model = _GROUPS.get(part, model)
+        model = None if field is None else _group_of(field)
     return description
+
+
+def _group_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the group that a field of the settings holds, also where it is optional."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isclass(kind) and issubclass(kind, BaseModel)), None)

@@ -253,9 +253,10 @@ class Store:
         self.outbox = outbox
 
     @classmethod
-    def of(cls, sessions: SessionStore, rest: Store) -> Store:
+    def of(cls, sessions: SessionStore | Store, rest: Store) -> Store:
         """Take the sessions of one store and everything else of another."""
-        return Store(sessions=sessions, profiles=rest.profiles, outbox=rest.outbox)
+        own = sessions.sessions if isinstance(sessions, Store) else sessions
+        return Store(sessions=own, profiles=rest.profiles, outbox=rest.outbox)
 
     async def open(self) -> None:
         """Get every part ready; harmless when already open.
@@ -314,3 +315,7 @@ class Store:
         """Return the parts; one that serves several purposes is here once."""
         parts = (self.outbox, self.profiles, self.sessions)
         return list({id(part): part for part in parts}.values())
+
+
+#: The name that :class:`Store` had where its parts live apart; it stays until 1.0.
+SplitStore = Store

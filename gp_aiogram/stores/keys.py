@@ -16,15 +16,16 @@ from typing import Literal, NamedTuple
 #: Bytes of a store's own key, and of a digest.
 SALT_SIZE, DIGEST_SIZE = 32, 16
 
-KeyKind = Literal["user", "order", "deposit", "opt_out"]
+KeyKind = Literal["user", "order", "deposit", "deposit_event", "opt_out"]
 
 
 class OnceKey(NamedTuple):
     """An idempotency key. Its parts stay separate, so that two claims never meet in one key.
 
     :param kind: what the key guards: one event per ``user``, per ``order``, one ``deposit`` per
-        order; ``opt_out`` marks a user who wants nothing recorded.
-    :param value: the order's number or the user's Telegram id, as text.
+        order, one deposit per event id (``deposit_event``), whether FTD or DEP; ``opt_out`` marks
+        a user who wants nothing recorded.
+    :param value: the order's number, the event id, or the user's Telegram id, as text.
     :param name: event name; empty where the kind is enough.
     :param bot_id: None means whichever bot.
     :param telegram_id: of a key that holds for one user only; None where the value tells.
@@ -46,7 +47,7 @@ class OnceKey(NamedTuple):
             return f"opted out:{self.value}"
         if self.kind == "user":
             return f"user:{self.bot_id or 0}:{self.value}:{self.name}"
-        if self.telegram_id is not None:
+        if self.telegram_id is not None or self.kind == "deposit_event":
             return None
         return f"key:{self.name or self.kind}:{self.value}"
 
@@ -66,7 +67,7 @@ def order_key(bot_id: int | None, order: str, name: str) -> OnceKey:
 
 def deposit_key(bot_id: int | None, order: str) -> OnceKey:
     """Return the key that admits one deposit, FTD or DEP, per order of a bot."""
-    return OnceKey("deposit", order, "", bot_id)
+    return OnceKey("deposit", order, bot_id=bot_id)
 
 
 def opt_out_key(telegram_id: int) -> OnceKey:

@@ -47,7 +47,9 @@ class Notifier:
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> None:
+    # Not wait_for(): before Python 3.12 it loses a cancellation that comes with the event.
+    timer = asyncio.get_running_loop().call_later(seconds, event.set)
     try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
-        return
+        await event.wait()
+    finally:
+        timer.cancel()

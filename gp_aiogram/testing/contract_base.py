@@ -1,4 +1,4 @@
-"""What the contracts share: the two fixtures, and how time passes."""
+"""What the contracts share: the fixtures to override, and how time passes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore, Store
 from gp_aiogram.testing.manual_clock import ManualClock
 
 
@@ -23,9 +24,30 @@ class Contract:
 
     @pytest.fixture
     def store(self, clock: Any) -> Any:
-        """The store to test, built over ``clock``: opened before, closed after."""
+        """What to test, built over ``clock``: opened before, closed after.
+
+        A whole :class:`~gp_aiogram.stores.contract.Store`, or the part that the contract is about.
+        """
         msg = "override the fixture `store`: open a store over `clock`, yield it, close it"
         raise NotImplementedError(msg)
+
+    @pytest.fixture
+    def sessions(self, store: Any) -> SessionStore:
+        """The session store: ``store`` itself, or a part of it."""
+        part: SessionStore = store.sessions if isinstance(store, Store) else store
+        return part
+
+    @pytest.fixture
+    def profiles(self, store: Any) -> ProfileStore:
+        """The profile store: ``store`` itself, or a part of it."""
+        part: ProfileStore = store.profiles if isinstance(store, Store) else store
+        return part
+
+    @pytest.fixture
+    def outbox(self, store: Any) -> Outbox:
+        """The outbox: ``store`` itself, or a part of it."""
+        part: Outbox = store.outbox if isinstance(store, Store) else store
+        return part
 
     async def advance(self, clock: Any, seconds: float) -> None:
         """Let time pass for the store."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Event
 from gp_aiogram.stores.contract import Outbox
-from gp_aiogram.stores.records import Delivery
+from gp_aiogram.stores.keys import OnceKey, order_key
+from gp_aiogram.stores.records import Delivery, DeliveryFilter, Entry
 
 USER, OTHER_USER = 2**52 - 1, 43
 BOT, OTHER_BOT = 7_000_000_001, 7_000_000_002
@@ -85,16 +86,62 @@ HARD_EVENTS = {
 }
 
 
-async def fill(outbox: Outbox, *event_ids: str, to: Iterable[str] = ("a",)) -> None:
+#: More than any test stores.
+ALL = 99
+
+
+def entry(
+    event: Event | str = "e1",
+    to: Collection[str] = ("a",),
+    *,
+    once: Collection[OnceKey] = (),
+    order: str | None = None,
+    unless: Collection[OnceKey] = (),
+) -> Entry:
+    """Make an entry of an event, or of the sample with this id."""
+    if isinstance(event, str):
+        event = sample(event)
+    return Entry(event, to, once, order, unless)
+
+
+def key(value: str) -> OnceKey:
+    """Make a once-key of which only the value matters."""
+    return order_key(BOT, value, "Purchase")
+
+
+async def fill(outbox: Outbox, *event_ids: str, to: Collection[str] = ("a",)) -> None:
     """Have the outbox accept an event for each id."""
     for event_id in event_ids:
-        await outbox.accept(sample(event_id), list(to))
+        await outbox.accept(entry(event_id, to))
 
 
 async def claim_one(outbox: Outbox, destination: str = "a", *, lease: float = LEASE) -> Delivery:
     """Claim the delivery that is known to be due."""
-    (delivery,) = await outbox.claim(destination, 1, lease=lease)
+    claim = await outbox.claim(destination, 1, lease=lease)
+    (delivery,) = claim.deliveries
     return delivery
+
+
+async def claim_all(
+    outbox: Outbox,
+    destination: str = "a",
+    limit: int = ALL,
+    *,
+    capped: bool = False,
+) -> Sequence[Delivery]:
+    """Claim whatever is due."""
+    claim = await outbox.claim(destination, limit, lease=LEASE, capped=capped)
+    return claim.deliveries
+
+
+async def deliveries_of(outbox: Outbox, event_id: str) -> list[Delivery]:
+    """Look at the deliveries of an event."""
+    return await outbox.select(DeliveryFilter(event_id=event_id))
+
+
+async def dead_letters(outbox: Outbox) -> list[Delivery]:
+    """Look at what was given up."""
+    return await outbox.select(DeliveryFilter(states=frozenset({"dead"})))
 
 
 def ids(deliveries: Iterable[Delivery]) -> list[str]:

@@ -4,88 +4,137 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
 
-from gp_aiogram.model.session import Session
+from gp_aiogram.model.session import Session, SessionQuery, pick
 from gp_aiogram.stores.contract import Store
-from gp_aiogram.stores.records import Acceptance, Known, Profile
+from gp_aiogram.stores.keys import OnceKey
+from gp_aiogram.stores.records import ContextQuery, DeliveryFilter, Profile, UserContext
 from gp_aiogram.testing.accept_contract import AcceptContract
+from gp_aiogram.testing.capped_contract import CappedContract
 from gp_aiogram.testing.claim_contract import ClaimContract
 from gp_aiogram.testing.erasure_contract import ErasureContract
+from gp_aiogram.testing.once_keys_contract import OnceKeysContract
 from gp_aiogram.testing.profile_store_contract import ProfileStoreContract
-from gp_aiogram.testing.samples import BOT, CLICK, OTHER_USER, USER, sample
+from gp_aiogram.testing.samples import ALL, BOT, CLICK, OTHER_USER, USER, entry, ids, key
+from gp_aiogram.testing.select_contract import SelectContract
 from gp_aiogram.testing.session_store_contract import SessionStoreContract
 from gp_aiogram.testing.settle_contract import SettleContract
+from gp_aiogram.testing.transition_contract import TransitionContract
+from gp_aiogram.testing.wait_contract import WaitContract
 
 TRAITS = {"meta": {"em": "a" * 64}}
+KEYS = (key("k1"), key("k2"))
+
+EARLY = Session(BOT, USER, "gp_a", "start", CLICK.at, "gp_a")
+LATE = Session(BOT, USER, "gp_b", "invite", CLICK.at + timedelta(days=1), "gp_b")
 
 
-class OutboxContract(AcceptContract, ClaimContract, SettleContract, ErasureContract):
+class OutboxContract(
+    AcceptContract,
+    OnceKeysContract,
+    ClaimContract,
+    CappedContract,
+    WaitContract,
+    SettleContract,
+    SelectContract,
+    TransitionContract,
+    ErasureContract,
+):
     """What every outbox must do."""
 
 
 class StoreContract(SessionStoreContract, ProfileStoreContract, OutboxContract):
     """What every store must do."""
 
+    async def introduce(self, store: Store) -> None:
+        """Store two touches of a user, the click of the first, traits and a once-key."""
+        for session in (EARLY, LATE):
+            await store.sessions.add(session)
+        await store.profiles.add_click("gp_a", CLICK)
+        await store.profiles.add_traits(USER, TRAITS)
+        await store.outbox.add_keys(KEYS[:1])
+
+    async def load(
+        self,
+        store: Store,
+        query: SessionQuery,
+        keys: Collection[OnceKey] = KEYS,
+        session_id: str | None = None,
+    ) -> UserContext:
+        """Load a context that nothing failed in."""
+        context = await store.load_context(ContextQuery(query, session_id, keys))
+        assert dict(context.failures) == {}
+        return context._replace(keys=set(context.keys), failures={})
+
     async def test_what_is_known_of_a_user_is_told_at_once(self, store: Store) -> None:
-        early = Session(BOT, USER, "gp_a", "start", CLICK.at, "gp_a")
-        late = Session(BOT, USER, "gp_b", "invite", CLICK.at + timedelta(days=1), "gp_b")
-        for session in (early, late):
-            await store.add_session(session)
-        await store.add_click("gp_a", CLICK)
-        await store.add_traits(USER, TRAITS)
-        await store.add_keys(["k1"])
-
-        async def known(telegram_id: int, bot_id: int | None, **which: Any) -> Known:
-            return await store.known(telegram_id, bot_id, keys=["k1", "k2"], **which)
-
+        await self.introduce(store)
+        queries = [
+            SessionQuery(USER, BOT, first=True),
+            SessionQuery(USER),
+            SessionQuery(USER, BOT, first=True, preferred=["invite"]),
+            SessionQuery(USER, BOT, since=EARLY.at, until=EARLY.at),
+            SessionQuery(USER, BOT + 1),
+            SessionQuery(OTHER_USER, BOT),
+        ]
         first, last, preferred, before, foreign, stranger = await asyncio.gather(
-            known(USER, BOT, first=True),
-            known(USER, None),
-            known(USER, BOT, first=True, preferred=["invite"]),
-            known(USER, BOT, since=early.at, until=early.at),
-            known(USER, BOT + 1),
-            known(OTHER_USER, BOT),
+            *(self.load(store, query) for query in queries),
         )
-        assert first == before == Known(early, Profile(CLICK, TRAITS), {"k1"})
-        assert last == preferred == Known(late, Profile(None, TRAITS), {"k1"})
-        assert foreign == Known(None, Profile(None, TRAITS), {"k1"})
-        assert stranger == Known(None, Profile(), {"k1"})
+        known, nothing = {KEYS[0]}, dict[str, Exception]()
+        assert first == before == UserContext(EARLY, Profile(CLICK, TRAITS), known, nothing)
+        assert last == preferred == UserContext(LATE, Profile(None, TRAITS), known, nothing)
+        assert foreign == UserContext(None, Profile(None, TRAITS), known, nothing)
+        assert stranger == UserContext(None, Profile(), known, nothing)
 
-    async def test_what_is_kept_is_decided_by_what_is_known(self, store: Store) -> None:
-        await store.add_keys(["stop 7", "stop 9"])
+    async def test_a_session_that_is_named_is_not_looked_for(self, store: Store) -> None:
+        await self.introduce(store)
+        context = await self.load(store, SessionQuery(USER, BOT), session_id="gp_a")
+        assert context.session is None
+        assert context.profile == Profile(CLICK, TRAITS)
+        unknown = await self.load(store, SessionQuery(USER, BOT), session_id="gp_c")
+        assert unknown.profile == Profile(None, TRAITS)
 
-        def keep(telegram_id: int) -> Any:
-            event = sample(f"e{telegram_id}", telegram_id=telegram_id)
+    async def test_without_keys_in_question_none_is_known(self, store: Store) -> None:
+        await self.introduce(store)
+        context = await self.load(store, SessionQuery(USER, BOT), keys=())
+        assert context.keys == set()
+        assert context.session == LATE
 
-            def decide(known: Known) -> Acceptance | None:
-                return None if known.keys else Acceptance(event, ["a"], {"k"}, "o")
+    async def test_the_touch_that_counts_is_the_one_picked(self, store: Store) -> None:
+        await self.introduce(store)
+        history = await store.sessions.history(USER)
+        for query in (
+            SessionQuery(USER, BOT),
+            SessionQuery(USER, BOT, first=True),
+            SessionQuery(USER, first=True, preferred=["invite"]),
+            SessionQuery(USER, BOT, until=LATE.at - timedelta(hours=1)),
+            SessionQuery(USER, BOT, since=LATE.at + timedelta(hours=1)),
+            SessionQuery(USER, BOT + 1),
+        ):
+            expected = pick(history, query)
+            assert await store.find_session(query) == expected
+            assert (await self.load(store, query)).session == expected
 
-            return store.accept_knowing(decide, telegram_id, BOT, keys=[f"stop {telegram_id}"])
+    async def test_what_one_has_written_another_reads(self, store: Store) -> None:
+        async def record(number: int) -> UserContext:
+            await store.outbox.accept(entry(f"e{number}", once=[key(f"own {number}")]))
+            await store.sessions.add(Session(BOT, number, f"gp_{number}", "start", CLICK.at, ""))
+            return await self.load(store, SessionQuery(number, BOT), [key(f"own {number}")])
 
-        (none, refused), (eight, kept), (_, refused_too), (ten, known_key) = [
-            await keep(telegram_id) for telegram_id in (7, 8, 9, 10)
-        ]
-        assert (none, refused, refused_too) == (None, False, False)
-        assert (eight.event.event_id, kept) == ("e8", True)
-        assert (ten.event.event_id, known_key) == ("e10", False)
-        assert await store.known_keys(["k"]) == {"k"}
-        assert [one.event for one in await store.claim("a", 9, lease=60)] == [eight.event]
-        assert len(await store.cancel("o", "no")) == 1
+        contexts = await asyncio.gather(*(record(number) for number in range(1, 51)))
+        for number, context in enumerate(contexts, 1):
+            assert context.session is not None
+            assert context.session.session_id == f"gp_{number}"
+            assert context.keys == {key(f"own {number}")}
 
-    async def test_a_decision_that_fails_harms_nobody(self, store: Store) -> None:
-        def decide(known: Known) -> Acceptance | None:
-            raise LookupError(known)
-
-        wishes = [
-            store.accept_knowing(lambda _: Acceptance(sample("e1"), ["a"]), USER, BOT, keys=()),
-            store.accept_knowing(decide, USER, BOT, keys=()),
-            store.accept_knowing(lambda _: Acceptance(sample("e2"), ["a"]), USER, None, keys=()),
-        ]
-        first, failure, second = await asyncio.gather(*wishes, return_exceptions=True)
-        assert isinstance(failure, LookupError)
-        assert not isinstance(first, BaseException)
-        assert not isinstance(second, BaseException)
-        assert (first[1], second[1]) == (True, True)
-        assert await store.counts() == {"a": {"pending": 2}}
+    async def test_a_store_closes_and_opens_as_a_whole(self, store: Store) -> None:
+        await store.open()
+        await self.introduce(store)
+        await store.outbox.accept(entry("e1"))
+        await store.close()
+        await store.close()
+        await store.open()
+        context = await self.load(store, SessionQuery(USER, BOT, first=True))
+        assert (context.session, context.profile) == (EARLY, Profile(CLICK, TRAITS))
+        assert ids(await store.outbox.select(DeliveryFilter(), limit=ALL)) == ["e1"]

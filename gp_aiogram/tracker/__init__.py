@@ -1,4 +1,4 @@
-"""The object that a bot owns, in parts: events, users and deliveries."""
+"""The object that a bot owns, and the parts it is put together from."""
 
 from gp_aiogram.tracker.tracker import Tracker
 

@@ -18,15 +18,13 @@ BeforeSend = Callable[[Event], "Event | Awaitable[Event | None] | None"]
 _Trait = tuple[str, str, str]
 
 
-async def reviewed(event: Event, before_send: BeforeSend | None) -> Event | None:
+async def apply_before_send(before_send: BeforeSend, event: Event) -> Event | None:
     """Return what is left of an event, checked like any other.
 
     :return: None when it is to be dropped.
     :raises EventError: when ``before_send`` fails: nobody knows whether the event may be stored.
     """
-    if before_send is None:
-        return event
-    known = _flat(event.traits)
+    traits = _flat(event.traits)
     try:
         answer = before_send(event)
         result = await answer if inspect.isawaitable(answer) else answer
@@ -39,18 +37,18 @@ async def reviewed(event: Event, before_send: BeforeSend | None) -> Event | None
         msg = f"before_send must return an Event or None, not {type(result).__name__}"
         raise EventError(msg)
     # Also when it is the same object: what an event carries can be changed in place.
-    return _checked(result, known)
+    return _validated(result, traits)
 
 
-def _checked(event: Event, known: set[_Trait]) -> Event:
+def _validated(event: Event, traits: set[_Trait]) -> Event:
     """Hold what a person wrote to the rules of every event, and keep contacts out of the store.
 
-    :param known: the traits that the event had.
+    :param traits: what the event had.
     """
     if not isinstance(event.click, (Click, type(None))):
         msg = f"before_send must leave the click a Click or None, not {short_repr(event.click)}"
         raise EventError(msg)
-    if not known >= _flat(event.traits):
+    if not traits >= _flat(event.traits):
         msg = (
             "before_send may take traits out, but puts none in: put an e-mail address or phone "
             "number into user_data, where it is hashed, or call identify()"

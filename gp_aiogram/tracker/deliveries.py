@@ -1,29 +1,43 @@
-"""The part of a tracker that watches deliveries."""
+"""Tells what became of events, and tries again what was given up."""
 
 from __future__ import annotations
 
-from gp_aiogram.delivery.stats import DestinationStats, Stats
-from gp_aiogram.stores.records import Delivery
-from gp_aiogram.tracker.base import TrackerBase
+from collections import Counter
+from dataclasses import replace
+
+from gp_aiogram.delivery.courier import Courier
+from gp_aiogram.delivery.stats import DestinationStats, Stats, TrackerCount
+from gp_aiogram.stores.contract import Outbox
+from gp_aiogram.stores.keys import opt_out_key
+from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
+from gp_aiogram.tracker.pages import PAGE, every_page
+from gp_aiogram.tracker.privacy import OPTED_OUT
+
+#: Deliveries of one event: more than any tracker has.
+_ALL = 1000
+
+_DEAD = DeliveryFilter(states=frozenset({"dead"}))
 
 
-class Deliveries(TrackerBase):
-    """Tells what became of events, and tries again what was given up."""
+class Deliveries:
+    """Reads the outbox for people.
 
-    async def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until nothing is due.
+    :param outbox: knows the deliveries.
+    :param courier: knows how destinations are doing.
+    :param counts: what was counted so far.
+    """
 
-        :param timeout: seconds to wait at most.
-        :return: False when something is still due, or when nobody delivers it.
-        """
-        return await self._courier.flush(timeout)
+    def __init__(self, outbox: Outbox, courier: Courier, counts: Counter[TrackerCount]) -> None:
+        self._outbox = outbox
+        self._courier = courier
+        self._counts = counts
 
     async def stats(self) -> Stats:
         """Tell what happened so far and how the destinations are doing."""
         stored = await self._outbox.counts()
         lanes = self._courier.lanes
         return Stats(
-            counts=dict(self.counts),
+            counts=dict(self._counts),
             destinations={
                 name: DestinationStats(
                     state=lanes[name].state if name in lanes else None,
@@ -34,34 +48,38 @@ class Deliveries(TrackerBase):
             },
         )
 
-    async def deliveries(self, event_id: str) -> list[Delivery]:
-        """Return what became of an event at each of its destinations."""
-        return await self._outbox.deliveries(event_id)
+    async def of_event(self, event_id: str) -> list[Delivery]:
+        """Return the deliveries of the events with this id."""
+        return await self._outbox.select(DeliveryFilter(event_id=event_id), limit=_ALL)
 
-    async def dead_letters(
-        self,
-        destination: str | None = None,
-        *,
-        limit: int = 100,
-    ) -> list[Delivery]:
-        """Return deliveries that were given up, with the reason, oldest event first.
+    async def dead_letters(self, destination: str | None, limit: int) -> list[Delivery]:
+        """Return deliveries that were given up, oldest event first."""
+        return await self._outbox.select(replace(_DEAD, destination=destination), limit=limit)
 
-        :param destination: None means of every destination.
+    async def replay(self, destination: str | None, event_id: str | None) -> int:
+        """Make dead letters due again; those of users who have opted out are skipped.
+
+        :return: how many are no dead letters any more.
         """
-        return await self._outbox.dead_letters(destination, limit=limit)
+        dead = replace(_DEAD, destination=destination, event_id=event_id)
+        skipped = await self._skip_opted_out(dead)
+        again = Change("pending", restart=True)
+        return skipped + await every_page(
+            lambda limit: self._outbox.transition(dead, again, limit=limit),
+        )
 
-    async def replay(
-        self,
-        destination: str | None = None,
-        *,
-        event_id: str | None = None,
-    ) -> int:
-        """Have dead letters delivered after all; they keep their event id.
+    async def _skip_opted_out(self, dead: DeliveryFilter) -> int:
+        skipped = 0
+        last: Delivery | None = None
+        while page := await self._outbox.select(dead, limit=PAGE, after=last):
+            last = page[-1]
+            users = {delivery.event.telegram_id for delivery in page}
+            for key in await self._outbox.known_keys({opt_out_key(user) for user in users}):
+                skipped += await self._skip(replace(dead, telegram_id=int(key.value)))
+        return skipped
 
-        :param destination: None means of every destination.
-        :param event_id: None means of every event.
-        :return: how many are due again.
-        """
-        replayed = await self._outbox.replay(destination, event_id=event_id)
-        self._courier.wake(self._courier.lanes)
-        return replayed
+    async def _skip(self, dead: DeliveryFilter) -> int:
+        opted_out = Change("skipped", OPTED_OUT)
+        return await every_page(
+            lambda limit: self._outbox.transition(dead, opted_out, limit=limit),
+        )

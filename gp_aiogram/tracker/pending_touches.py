@@ -1,6 +1,6 @@
-"""Lets whoever asks for a user's session wait for a touch of his that is just being kept.
+"""Lets whoever asks for a user's session wait for a touch that is being stored right now.
 
-A bot that was away finds a click and what the user did next in one batch of updates, and aiogram
+A bot that was down finds a click, and what the user did next, in one batch of updates, and aiogram
 handles them all at once.
 """
 
@@ -11,27 +11,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Arrivals:
-    """The touches that are being kept now, by user."""
+class PendingTouches:
+    """The touches that are being stored, by user."""
 
     def __init__(self) -> None:
-        self._arriving: dict[int, set[asyncio.Future[None]]] = {}
+        self._pending: dict[int, set[asyncio.Future[None]]] = {}
 
     @contextmanager
-    def arriving(self, telegram_id: int) -> Iterator[None]:
-        """Have others wait while a touch of a user is being kept."""
-        arrived = asyncio.get_running_loop().create_future()
-        own = self._arriving.setdefault(telegram_id, set())
-        own.add(arrived)
+    def track(self, telegram_id: int) -> Iterator[None]:
+        """Have others wait while a touch of a user is being stored."""
+        stored = asyncio.get_running_loop().create_future()
+        pending = self._pending.setdefault(telegram_id, set())
+        pending.add(stored)
         try:
             yield
         finally:
-            arrived.set_result(None)
-            own.discard(arrived)
-            if not own:
-                self._arriving.pop(telegram_id, None)
+            stored.set_result(None)
+            pending.discard(stored)
+            if not pending:
+                self._pending.pop(telegram_id, None)
 
-    async def arrived(self, telegram_id: int) -> None:
-        """Wait until every touch of a user that is being kept now is, or has failed to be."""
-        if arriving := self._arriving.get(telegram_id):
-            await asyncio.wait(set(arriving))
+    async def wait(self, telegram_id: int) -> None:
+        """Wait until no touch of a user is being stored any more, stored or failed."""
+        if pending := self._pending.get(telegram_id):
+            await asyncio.wait(set(pending))

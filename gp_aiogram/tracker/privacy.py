@@ -1,58 +1,59 @@
-"""The part of a tracker that respects what users want to be known of them."""
+"""Respects what users want: stops recording them, and forgets them."""
 
 from __future__ import annotations
 
-from gp_aiogram.delivery.lane import OPTED_OUT
 from gp_aiogram.model.event import validate_telegram_id
+from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.keys import opt_out_key
-from gp_aiogram.tracker.base import TrackerBase
-from gp_aiogram.tracker.pruning import prune
+from gp_aiogram.stores.records import Change, DeliveryFilter
+from gp_aiogram.tracker.pages import every_page
+
+#: Reason of a delivery that an opt-out has cancelled.
+OPTED_OUT = "the user opted out before it was sent"
 
 
-class Privacy(TrackerBase):
-    """Stops recording a user, and forgets him."""
+class Privacy:
+    """Carries out opt-outs and erasure.
+
+    :param store: holds everything about a user.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def opt_out(self, telegram_id: int) -> None:
-        """Record nothing more of a user, whatever bot he talks to, until he opts in again.
-
-        What waits for delivery is not sent. What is stored stays: see :meth:`forget`.
+        """Let nothing more be recorded of a user, and cancel what was not delivered yet.
 
         :raises StoreError: when the store failed.
         """
-        validate_telegram_id(telegram_id)
-        await self._outbox.add_keys([opt_out_key(telegram_id)])
-        await self._outbox.cancel_user(telegram_id, OPTED_OUT)
+        outbox = self._store.outbox
+        await outbox.add_keys([opt_out_key(validate_telegram_id(telegram_id))])
+        pending = DeliveryFilter(telegram_id=telegram_id, states=frozenset({"pending"}))
+        opted_out = Change("skipped", OPTED_OUT)
+        await every_page(lambda limit: outbox.transition(pending, opted_out, limit=limit))
 
     async def opt_in(self, telegram_id: int) -> None:
-        """Record a user again; harmless when he never opted out.
+        """Record a user again; harmless when they never opted out.
 
         :raises StoreError: when the store failed.
         """
-        await self._outbox.drop_keys([opt_out_key(validate_telegram_id(telegram_id))])
+        key = opt_out_key(validate_telegram_id(telegram_id))
+        await self._store.outbox.drop_keys([key])
 
     async def forget(self, telegram_id: int) -> None:
-        """Erase a user's sessions, clicks, traits and events, delivered or not.
+        """Erase a user's clicks, traits, touches and events.
 
-        Once-keys stay, and the wish of a user who opted out, as digests that name nobody: a first
-        deposit counts once all the same. What destinations have got is theirs to erase.
+        Clicks go before the touches that lead to them, so that whoever forgets again after a
+        crash still finds them.
 
         :raises StoreError: when the store failed; forget again.
         """
-        validate_telegram_id(telegram_id)
-        # Kept until their clicks are erased: the next try finds no touches to tell them.
-        session_ids = self._unerased.setdefault(telegram_id, set())
-        session_ids |= await self._sessions.forget_sessions(telegram_id)
-        await self._profiles.forget_profile(telegram_id, session_ids)
-        self._unerased.pop(telegram_id, None)
+        sessions, profiles = self._store.sessions, self._store.profiles
+        history = await sessions.history(validate_telegram_id(telegram_id))
+        session_ids = {touch.session_id for touch in history}
+        await profiles.erase(telegram_id, session_ids)
+        if late := await sessions.erase(telegram_id) - session_ids:
+            await profiles.erase(telegram_id, late)
         # Last, so that what was recorded in the meantime goes, too: it knows what was known.
-        await self._outbox.forget_events(telegram_id)
-
-    async def prune(self) -> int:
-        """Erase what :attr:`retention` keeps no longer, and return how many rows were.
-
-        A started tracker does so every hour.
-
-        :raises StoreError: when the store failed.
-        """
-        now = self._enrichment.now()
-        return await prune(self.retention, self._sessions, self._profiles, self._outbox, now)
+        outbox, of_user = self._store.outbox, DeliveryFilter(telegram_id=telegram_id)
+        await every_page(lambda limit: outbox.erase(of_user, limit=limit))

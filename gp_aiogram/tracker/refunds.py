@@ -1,89 +1,118 @@
-"""The part of a tracker that takes payments back."""
+"""Takes payments back: cancels what was not delivered, tells of what may have been."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
 
+from gp_aiogram.delivery.stats import TrackerCount
 from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.event import REFUND, Event
-from gp_aiogram.stores.records import Delivery
-from gp_aiogram.tracker.recording import Events, order_of
+from gp_aiogram.stores.contract import Outbox
+from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
+from gp_aiogram.tracker.once_keys import order_keys
+from gp_aiogram.tracker.recording import Recording
+from gp_aiogram.tracker.request import Draft, EventRequest
 
 logger = logging.getLogger("gp_aiogram")
 
-_REFUNDED = "refunded before it was sent"
+#: Reason of a delivery that a refund has cancelled.
+REFUNDED = "refunded before it was sent"
+
+#: Deliveries of one order: more than any tracker has.
+_ALL = 1000
 
 
-class Refunds(Events):
-    """Cancels what is refunded before it was sent, and tells of what was."""
+class Refunds:
+    """Records refunds.
 
-    async def refund(
+    :param recording: takes events through their steps.
+    :param outbox: knows the payment's deliveries.
+    :param counts: destinations that keep counting a payment are counted here.
+    """
+
+    def __init__(
         self,
-        once: str | int,
-        *,
-        telegram_id: int,
-        bot_id: int | None = None,
-        value: object = None,
-        currency: str | None = None,
-        user_data: Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        event_id: str | None = None,
-        event_time: datetime | None = None,
-        to: str | Collection[str] | None = None,
-    ) -> Event | None:
-        """Take back what was recorded under an order's id.
+        recording: Recording,
+        outbox: Outbox,
+        counts: Counter[TrackerCount],
+    ) -> None:
+        self._recording = recording
+        self._outbox = outbox
+        self._counts = counts
 
-        What still waits for delivery is not sent. Destinations that know refunds and may have got
-        the payment get a ``Refund``; of the others the log tells that it stays counted there.
+    async def record(self, request: EventRequest) -> Event | None:
+        """Record a refund.
 
-        :param once: the order's id that the payment was recorded with.
-        :param value: what was given back; None means all of the payment, if it is still known.
-        :return: the ``Refund``; None when nothing is recorded, as with :meth:`track`.
+        :param request: ``once`` is the order's id.
         :raises EventError: when no event can be built from this.
         :raises StoreError: when the store failed; report the refund again.
         """
-        order = order_of(once)
-        if order is None:
-            msg = f"refund() needs the order's id that the payment had, not {short_repr(once)}"
+        recording = self._recording
+        draft = await recording.draft(request)
+        if draft.order is None:
+            msg = f"refund() needs the order's id of the payment, not {short_repr(request.once)}"
             raise EventError(msg)
-        named = self._named(to)
-        refund = await self._completed(
-            REFUND,
-            telegram_id=telegram_id,
-            bot_id=bot_id,
-            session_id=session_id,
-            event_time=event_time,
-            value=value,
-            currency=currency,
-            user_data=user_data,
-            event_id=event_id,
+        keys = order_keys(draft, draft.event, "order", REFUND)
+        enriched = await recording.enrich(draft, keys)
+        payments = await self._cancel(draft)
+        if enriched is None:
+            return None
+        if enriched.keys:
+            self._counts["duplicates"] += 1
+            return None
+        named = draft.event.session_id is not None
+        refund = _of_payment(enriched.event, payments, keep_session=named)
+        receivers = self._receivers(draft, refund, payments)
+        reviewed = await recording.review(refund)
+        if reviewed is None:
+            return None
+        # Its own order is the payment's: a refund is not found by it.
+        unlinked = draft._replace(order=None)
+        result = await recording.accept(reviewed, unlinked, keys, receivers)
+        return reviewed if recording.is_stored(result) else None
+
+    async def _cancel(self, draft: Draft) -> list[Delivery]:
+        """Cancel the payment's deliveries that nobody has got.
+
+        :return: all deliveries of the payment, as they are now.
+        """
+        payment = DeliveryFilter(
+            order=draft.order,
+            telegram_id=draft.event.telegram_id,
+            bot_id=draft.event.bot_id if draft.names_bot else None,
         )
-        payments = await self._outbox.cancel(order, _REFUNDED)
-        if refund is None:
-            return None
-        key = f"key:{REFUND}:{order}"
-        if await self._outbox.known_keys([key]):
-            self.counts["duplicates"] += 1
-            return None
-        refund = _of_payment(refund, payments, keep_session=session_id is not None)
-        # What could not be cancelled was taken, or may have been.
+        undelivered = replace(
+            payment,
+            states=frozenset({"pending", "dead"}),
+            maybe_delivered=False,
+            unclaimed=True,
+        )
+        await self._outbox.transition(undelivered, Change("skipped", REFUNDED), limit=_ALL)
+        return await self._outbox.select(payment, limit=_ALL)
+
+    def _receivers(
+        self,
+        draft: Draft,
+        refund: Event,
+        payments: Collection[Delivery],
+    ) -> list[str]:
+        """Return who must hear of a refund: whoever has got the payment, or may have."""
+        accepting = [*draft.to] if draft.to is not None else self._recording.receivers(refund)
+        if not payments:
+            # Nobody remembers the order, so every destination may have got it.
+            return accepting
         told = {payment.destination for payment in payments if payment.state != "skipped"}
-        wanting = self._all_that_want(refund) if named is None else named
-        for name in sorted(told - {*wanting}):
-            self.counts["unrefunded"] += 1
-            logger.warning("%s gets no refund: order %s stays counted there", name, order)
-        # Of an order that nobody knows any more, all may have been told.
-        getting = [name for name in wanting if name in told] if payments else wanting
-        kept = await self._keep(refund, getting, [key])
-        return await self._remembered(kept, session_id)
+        for name in sorted(told.difference(accepting)):
+            self._counts["unrefunded"] += 1
+            logger.warning("%s gets no refund: order %s stays counted there", name, draft.order)
+        return [name for name in accepting if name in told]
 
 
 def _of_payment(refund: Event, payments: Collection[Delivery], *, keep_session: bool) -> Event:
-    """Credit a refund to the payment's own session; without a value it gives back all of it.
+    """Credit a refund to the payment's own session; without a value it returns all of it.
 
     :param keep_session: the caller has named one.
     """

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from gp_aiogram.decorators import DEPOSIT
+from typing_extensions import Unpack
+
 from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, REFUND, Event, update_event_id
 from gp_aiogram.model.session import Session
 from gp_aiogram.tracker import Tracker
+from gp_aiogram.tracker.arguments import DepositArguments, EventArguments, RefundArguments
 
-#: One conversion under several names: an update that tells of it is recorded under one of them.
-_KINDS: Mapping[str, str] = {
+#: What a deposit is called before the store has told a first one from a later one.
+DEPOSIT = "deposit"
+
+#: Several names of one conversion: an update that tells of it is recorded under one of them.
+_CONVERSIONS: Mapping[str, str] = {
     DEPOSIT: "Purchase",
     FIRST_DEPOSIT: "Purchase",
     LATER_DEPOSIT: "Purchase",
@@ -24,22 +28,20 @@ _KINDS: Mapping[str, str] = {
 class UserTracker:
     """Tracks for one user during one update; injected into handlers as ``gp``.
 
-    :param update_id: Telegram's number of the update, makes event ids stable; 0 for an update
-        that another library made up.
+    :param tracker: the bot's own.
+    :param update_id: Telegram's number of the update, which makes event ids stable; 0 for an
+        update that another library made up.
     """
 
-    __slots__ = (
-        "_loaded",
-        "_recorded",
-        "_session",
-        "_tracked",
-        "at",
-        "bot_id",
-        "telegram_id",
-        "touch",
-        "tracker",
-        "update_id",
-    )
+    # On the class, since one is made for each update and few updates change any of these.
+
+    #: When the update says it happened; None when it does not say.
+    at: datetime | None = None
+    #: What the update's own link has brought; None when it has none.
+    touch: Session | None = None
+    _session: Session | None = None
+    _is_loaded = False
+    _calls = 0
 
     def __init__(
         self,
@@ -48,19 +50,11 @@ class UserTracker:
         bot_id: int,
         update_id: int,
     ) -> None:
+        self.tracker = tracker
         self.telegram_id = telegram_id
         self.bot_id = bot_id
         self.update_id = update_id
-        #: When the update says it happened; None when it does not say.
-        self.at: datetime | None = None
-        #: What the update's own link has brought; None when it has none.
-        self.touch: Session | None = None
-        #: The bot's own tracker.
-        self.tracker = tracker
-        self._tracked = 0
         self._recorded: list[str] = []
-        self._session: Session | None = None
-        self._loaded = False
 
     def __repr__(self) -> str:
         return f"UserTracker(telegram_id={self.telegram_id}, bot_id={self.bot_id})"
@@ -71,41 +65,61 @@ class UserTracker:
 
         :raises RuntimeError: in filters and outer middlewares, where nothing has read it yet.
         """
-        if not self._loaded:
+        if not self._is_loaded:
             msg = "the session is read for handlers that take gp; elsewhere await gp.load() first"
             raise RuntimeError(msg)
         return self._session
 
     async def load(self) -> Session | None:
-        """Read the session that counts when the update happened from the store, once."""
-        if not self._loaded:
+        """Read from the store, once, which session counted when the update happened."""
+        if not self._is_loaded:
             self._session = await self.tracker.session(self.telegram_id, self.bot_id, at=self.at)
-            self._loaded = True
+            self._is_loaded = True
         return self._session
 
-    def forgo(self) -> None:
-        """Do without the session, because the store failed."""
-        self._loaded = True
+    def proceed_without_session(self) -> None:
+        """Make :attr:`session` None where the store could not be read."""
+        self._is_loaded = True
+
+    def bind_update(
+        self,
+        *,
+        at: datetime | None = None,
+        touch: Session | None = None,
+    ) -> None:
+        """Add what the update says; None leaves what is known.
+
+        :param at: when it happened, with time zone.
+        :param touch: what its own link has brought.
+        """
+        self.at = at or self.at
+        self.touch = touch or self.touch
+
+    def without_history(self) -> UserTracker:
+        """Return a tracker of the same update through which nothing was recorded yet."""
+        other = UserTracker(self.tracker, self.telegram_id, self.bot_id, self.update_id)
+        other.bind_update(at=self.at, touch=self.touch)
+        return other
 
     def has_recorded(self, name: str) -> bool:
-        """Tell whether an event was recorded during this update, under whichever name."""
-        return _kind(name) in self._recorded
+        """Tell whether an event was recorded through this, under any of its names."""
+        return _conversion(name) in self._recorded
 
-    def event_id(self, rule: str, name: str) -> str | None:
+    def event_id(self, site_id: str, name: str) -> str | None:
         """Make the id of an event: the same when Telegram delivers the update again.
 
-        What ``auto`` would record, too, has one id whoever records it first: a handler may fail
-        at the first delivery and succeed at the second.
+        What ``auto`` would record, too, has the same id whoever records it first: a handler may
+        fail at the first delivery and succeed at the second.
 
-        :param rule: what tells this place in the code from others.
-        :return: None when the update is not Telegram's; then each event is one of its own.
+        :param site_id: tells the place in the code that records it from all others.
+        :return: None when the update is not Telegram's; then each event gets an id of its own.
         """
         if not self.update_id:
             return None
-        kind = _kind(name)
-        if kind not in self._recorded and kind in map(_kind, self.tracker.auto):
-            rule, name = "auto", kind
-        return update_event_id(self.bot_id, self.update_id, rule, name)
+        conversion = _conversion(name)
+        if not self.has_recorded(name) and conversion in map(_conversion, self.tracker.auto):
+            site_id, name = "auto", conversion
+        return update_event_id(self.bot_id, self.update_id, site_id, name)
 
     async def identify(
         self,
@@ -117,104 +131,31 @@ class UserTracker:
         """Keep what is known of this user; see :meth:`Tracker.identify`."""
         await self.tracker.identify(self.telegram_id, user=user, contact=contact, **traits)
 
-    async def track(
-        self,
-        name: str,
-        *,
-        value: object = None,
-        currency: str | None = None,
-        user_data: Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        event_id: str | None = None,
-        event_time: datetime | None = None,
-        once: str | int | None = None,
-        order: str | int | None = None,
-        to: str | Collection[str] | None = None,
-    ) -> Event | None:
+    async def track(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
 
         The same update makes the same event ids, so one that Telegram delivers twice counts once.
         """
-        if event_id is None:
-            event_id = self._next_event_id(name)
+        self._complete(arguments, name)
         with self._recording(name):
             return await self.tracker.track(
-                name,
-                telegram_id=self.telegram_id,
-                bot_id=self.bot_id,
-                value=value,
-                currency=currency,
-                user_data=user_data,
-                session_id=session_id,
-                event_id=event_id,
-                event_time=event_time or self.at,
-                once=once,
-                order=order,
-                to=to,
+                name, telegram_id=self.telegram_id, bot_id=self.bot_id, **arguments
             )
 
-    async def deposit(
-        self,
-        *,
-        value: object,
-        currency: str | None = None,
-        user_data: Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        event_id: str | None = None,
-        event_time: datetime | None = None,
-        once: str | int | None = None,
-        to: str | Collection[str] | None = None,
-        ftd_within: timedelta | None = None,
-        ftd_needs_session: bool = False,
-        renewal: bool = False,
-    ) -> Event | None:
+    async def deposit(self, **arguments: Unpack[DepositArguments]) -> Event | None:
         """Record a deposit of this user; see :meth:`Tracker.deposit`."""
-        if event_id is None:
-            event_id = self._next_event_id(DEPOSIT)
+        self._complete(arguments, DEPOSIT)
         with self._recording(DEPOSIT):
             return await self.tracker.deposit(
-                telegram_id=self.telegram_id,
-                bot_id=self.bot_id,
-                value=value,
-                currency=currency,
-                user_data=user_data,
-                session_id=session_id,
-                event_id=event_id,
-                event_time=event_time or self.at,
-                once=once,
-                to=to,
-                ftd_within=ftd_within,
-                ftd_needs_session=ftd_needs_session,
-                renewal=renewal,
+                telegram_id=self.telegram_id, bot_id=self.bot_id, **arguments
             )
 
-    async def refund(
-        self,
-        once: str | int,
-        *,
-        value: object = None,
-        currency: str | None = None,
-        user_data: Mapping[str, Any] | None = None,
-        session_id: str | None = None,
-        event_id: str | None = None,
-        event_time: datetime | None = None,
-        to: str | Collection[str] | None = None,
-    ) -> Event | None:
+    async def refund(self, once: str | int, **arguments: Unpack[RefundArguments]) -> Event | None:
         """Take back what this user has paid; see :meth:`Tracker.refund`."""
-        if event_id is None:
-            event_id = self._next_event_id(REFUND)
+        self._complete(arguments, REFUND)
         with self._recording(REFUND):
             return await self.tracker.refund(
-                once,
-                telegram_id=self.telegram_id,
-                bot_id=self.bot_id,
-                value=value,
-                currency=currency,
-                user_data=user_data,
-                session_id=session_id,
-                event_id=event_id,
-                event_time=event_time or self.at,
-                to=to,
+                once, telegram_id=self.telegram_id, bot_id=self.bot_id, **arguments
             )
 
     async def opt_out(self) -> None:
@@ -229,22 +170,29 @@ class UserTracker:
         """Erase what is stored of this user; see :meth:`Tracker.forget`."""
         await self.tracker.forget(self.telegram_id)
 
-    def _next_event_id(self, name: str) -> str | None:
-        rule = f"gp.track {self._tracked}"
-        self._tracked += 1
-        return self.event_id(rule, name)
+    def _complete(
+        self,
+        arguments: EventArguments | DepositArguments | RefundArguments,
+        name: str,
+    ) -> None:
+        """Add the event's id and time where the caller gave none."""
+        if arguments.get("event_id") is None:
+            arguments["event_id"] = self.event_id(f"gp.track {self._calls}", name)
+            self._calls += 1
+        if arguments.get("event_time") is None:
+            arguments["event_time"] = self.at
 
     @contextmanager
     def _recording(self, name: str) -> Iterator[None]:
-        """Remember an event from now on, unless recording it fails."""
-        kind = _kind(name)
-        self._recorded.append(kind)
+        """Take an event as recorded from now on, unless recording it fails."""
+        conversion = _conversion(name)
+        self._recorded.append(conversion)
         try:
             yield
         except Exception:
-            self._recorded.remove(kind)
+            self._recorded.remove(conversion)
             raise
 
 
-def _kind(name: str) -> str:
-    return _KINDS.get(name, name)
+def _conversion(name: str) -> str:
+    return _CONVERSIONS.get(name, name)

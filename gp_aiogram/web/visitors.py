@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection
-from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from aiohttp import web
 
 from gp_aiogram.errors import ConfigurationError, short_repr
+from gp_aiogram.identity.net import Address, public_address, read_address
 
 logger = logging.getLogger("gp_aiogram.web")
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 #: Stands for the peer at a Unix socket, who has no address.
 UNIX = "unix"
-
-#: Addresses within somebody's own network: nobody visits from there over the internet.
-_INNER: dict[int, tuple[Network, ...]] = {
-    4: tuple(
-        IPv4Network(network)
-        for network in (
-            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-            *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
-        )
-    ),
-    6: tuple(IPv6Network(network) for network in ("::/127", "fc00::/7", "fe80::/10", "ff00::/8")),
-}
-
-#: A hop with a port: ``192.0.2.1:80``, ``[2001:db8::1]:80``, or brackets alone.
-_WITH_PORT = re.compile(r"\[(?P<v6>[^\]]+)\](?::\w*)?|(?P<v4>[^:]+):\w*")
 
 _SCHEMES = frozenset({"http", "https"})
 
@@ -73,7 +49,7 @@ class Visitors:
 
     def address(self, request: web.Request) -> str | None:
         """Return the visitor's address; the peer's when no better one can be believed."""
-        peer = _address(request.remote or "")
+        peer = read_address(request.remote or "")
         fallback = None if peer is None else str(peer)
         if not self._is_proxy(peer):
             self._warn(request, peer)
@@ -86,11 +62,12 @@ class Visitors:
         if len(claims) != 1:
             return fallback
         (visitor,) = claims
-        return fallback if visitor is None or _is_inner(visitor) else str(visitor)
+        public = None if visitor is None else public_address(visitor)
+        return fallback if public is None else str(public)
 
     def scheme(self, request: web.Request) -> str:
         """Return the scheme by which the visitor came."""
-        if self._is_proxy(_address(request.remote or "")):
+        if self._is_proxy(read_address(request.remote or "")):
             told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
             if not told and (elements := _forwarded(request)):
                 told = elements[-1].get("proto", "").lower()
@@ -107,14 +84,14 @@ class Visitors:
         """Walk from the nearest hop to the first that is no proxy; None when one is rubbish."""
         address: Address | None = None
         for hop in reversed(hops):
-            address = _address(hop)
+            address = read_address(hop)
             if address is None or not self._is_proxy(address):
                 break
         return address
 
     def _warn(self, request: web.Request, peer: Address | None) -> None:
         """Say once that the operator seems to have forgotten his proxy."""
-        if self._warned or (peer is not None and not _is_inner(peer)):
+        if self._warned or (peer is not None and public_address(peer) is not None):
             return
         if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
             self._warned = True
@@ -153,21 +130,3 @@ def _forwarded(request: web.Request) -> list[dict[str, str]]:
         for element in line.split(",")
         if element.strip()
     ]
-
-
-@lru_cache(maxsize=1024)
-def _address(hop: str) -> Address | None:
-    """Read an address with or without port; None when it is none."""
-    hop = hop.strip()
-    with_port = _WITH_PORT.fullmatch(hop)
-    if with_port is not None:
-        hop = with_port["v6"] or with_port["v4"]
-    try:
-        address = ip_address(hop)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _is_inner(address: Address) -> bool:
-    return any(address in network for network in _INNER[address.version])

@@ -5,63 +5,92 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections import Counter
-from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from fixtures.outbox_model import OutboxModel, key_of
 from gp_aiogram.model.clock import from_ms
-from gp_aiogram.model.event import Event
-from gp_aiogram.stores.memory.store import MemoryStore
-from gp_aiogram.stores.records import MAX_DELAY, STATES, Settlement
-from gp_aiogram.stores.sqlite.store import SQLiteStore
+from gp_aiogram.stores.keys import OnceKey
+from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.records import (
+    MAX_DELAY,
+    STATES,
+    Change,
+    Claim,
+    Delivery,
+    DeliveryFilter,
+    Entry,
+    Outcome,
+)
+from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.testing import ManualClock
-from gp_aiogram.testing.samples import sample
+from gp_aiogram.testing.samples import ALL, sample
 
 DESTINATIONS = ("a", "b")
 DAY = 24 * 60 * 60
+EVERYTHING = DeliveryFilter()
 
 #: Chosen from few, so that they meet; an index is used modulo what there is to choose from.
-event_ids = st.integers(0, 11).map("e{}".format)
-once_keys = st.frozensets(st.integers(0, 5).map("k{}".format), max_size=2)
-orders = st.none() | st.sampled_from(["o1", "o2"])
+event_ids = st.integers(0, 7).map("e{}".format)
+names = st.sampled_from(["REG", "Purchase"])
+users = bots = st.integers(1, 2)
+orders = st.sampled_from(["o1", "o2"])
+reasons = st.sampled_from([None, "no", "late"])
+caps = st.sampled_from([None, 1, 2, 3])
 destinations = st.sampled_from(DESTINATIONS)
+states = st.sampled_from(STATES)
 indices = st.integers(0, 99)
+limits = st.sampled_from([0, 1, 2, ALL])
+ages = st.sampled_from([-1, 0, 60, DAY])
 delays = st.sampled_from([0, 1, 30, 3600, MAX_DELAY, 10 * MAX_DELAY])
 leases = st.sampled_from([1, 60, 900])
 
+#: Keys whose texts run together.
+once_keys = st.frozensets(
+    st.sampled_from(
+        [
+            OnceKey("order", "1", "2"),
+            OnceKey("order", "12", ""),
+            OnceKey("order", "1", "2", bot_id=1),
+            OnceKey("user", "1", "2"),
+        ]
+    ),
+    max_size=2,
+)
 
-@dataclass
-class Row:
-    """A delivery as the model sees it; moments in seconds of the wall clock."""
+entries = st.builds(
+    lambda event_id, name, user, bot, **rest: Entry(
+        sample(event_id, name=name, telegram_id=user, bot_id=bot), **rest
+    ),
+    event_id=event_ids,
+    name=names,
+    user=users,
+    bot=st.none() | bots,
+    destinations=st.sets(destinations),
+    once=once_keys,
+    order=st.none() | orders,
+    unless=st.just(frozenset()) | once_keys,
+)
 
-    since: float
-    due: float
-    state: str = "pending"
-    attempts: int = 0
-    holder: str | None = None
-    held_until: float = 0
-
-
-@dataclass
-class Kept:
-    """An event as the model sees it."""
-
-    event: Event
-    order: str | None
-    at: float
-
-
-@dataclass
-class Claim:
-    """A delivery that was claimed at some time, and perhaps is no longer."""
-
-    delivery: object
-    key: tuple[str, str]
+#: Most parts of a filter are left out, or next to nothing would be meant.
+filters = st.fixed_dictionaries(
+    {},
+    optional={
+        "event_id": event_ids,
+        "order": orders,
+        "telegram_id": users,
+        "bot_id": bots,
+        "age": ages,
+        "destination": destinations,
+        "states": st.frozensets(states, min_size=1),
+        "maybe_delivered": st.booleans(),
+        "unclaimed": st.booleans(),
+    },
+)
+changes = st.builds(Change, states, reasons, st.booleans())
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -80,16 +109,21 @@ class OutboxMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.store = self.make_store(self.folder / "0", self.clock)
         self.stores = [self.store]
-        self.rows: dict[tuple[str, str], Row] = {}
-        self.kept: dict[str, Kept] = {}
-        self.known_ids: set[str] = set()
-        self.known_keys: set[str] = set()
+        self.model = OutboxModel(self.clock)
+        #: Made at any time, perhaps over.
         self.claims: list[Claim] = []
+
+    @property
+    def outbox(self):
+        return self.store.outbox
+
+    @property
+    def claimed(self) -> list[Delivery]:
+        """What was claimed at any time, the last first."""
+        return [delivery for claim in self.claims[::-1] for delivery in claim.deliveries]
 
     def teardown(self):
         try:
-            for event_id in self.known_ids:
-                self.compare(event_id)
             for store in self.stores:
                 self.run(store.close())
         finally:
@@ -99,215 +133,174 @@ class OutboxMachine(RuleBasedStateMachine):
     def run(self, coroutine):
         return self.loop.run_until_complete(coroutine)
 
-    # The model
+    def filter(self, conditions):
+        """Make a filter; an age is seconds ago."""
+        conditions = dict(conditions)
+        age = conditions.pop("age", None)
+        before = None if age is None else from_ms(round((self.clock.time() - age) * 1000))
+        return DeliveryFilter(accepted_before=before, **conditions)
 
-    def model_accept(self, event, to, once, order=None):
-        if event.event_id in self.known_ids or not self.known_keys.isdisjoint(once):
-            return False
-        self.known_ids.add(event.event_id)
-        self.known_keys |= once
-        self.kept[event.event_id] = Kept(event, order, self.clock.time())
-        now = self.clock.time()
-        self.rows |= {(event.event_id, name): Row(since=now, due=now) for name in to}
-        return True
-
-    def bot_of(self, user):
-        """The bot of the user's newest event that names one."""
-        events = [kept.event for kept in self.kept.values() if kept.event.telegram_id == user]
-        return next((one.bot_id for one in events[::-1] if one.bot_id is not None), None)
-
-    def model_erase(self, event_ids):
-        for event_id in event_ids:
-            del self.kept[event_id]
-            for name in DESTINATIONS:
-                self.rows.pop((event_id, name), None)
-
-    def model_skip(self, event_ids, states):
-        waiting = [
-            row
-            for (event_id, _), row in self.rows.items()
-            if event_id in event_ids and row.state in states and not self.held(row)
-        ]
-        for row in waiting:
-            row.state = "skipped"
-        return len(waiting)
-
-    def held(self, row):
-        return row.holder is not None and row.held_until > self.clock.monotonic()
-
-    def wait(self, row):
-        """Seconds until a pending delivery may be tried; at once when the clock went back."""
-        wait = row.due - self.clock.time()
-        return 0 if wait > MAX_DELAY else max(wait, 0)
-
-    def free(self, destination):
-        """Pending deliveries that nobody holds."""
-        return {
-            key: row
-            for key, row in self.rows.items()
-            if key[1] == destination and row.state == "pending" and not self.held(row)
-        }
-
-    def model_settle(self, settlement, key):
-        row = self.rows.get(key)
-        if row is None or row.holder != settlement.delivery.token or not self.held(row):
-            return
-        row.state, row.attempts = settlement.state, settlement.attempts
-        row.due = self.clock.time() + min(settlement.delay, MAX_DELAY)
-        if not settlement.provisional:
-            row.holder = None
-
-    def model_crash(self):
-        for row in self.rows.values():
-            row.holder = None
-
-    # What is done to both
+    # Events and once-keys
 
     @initialize(event_ids=st.sets(event_ids, min_size=4))
     def open(self, event_ids):
         self.run(self.store.open())
         for event_id in sorted(event_ids):
-            self.accept(event_id, frozenset(), DESTINATIONS, user=1, bot=None, order=None)
+            self.accept(Entry(sample(event_id, telegram_id=1), DESTINATIONS))
 
-    @rule(
-        event_id=event_ids,
-        once=once_keys,
-        to=st.sets(destinations),
-        user=st.integers(1, 2),
-        bot=st.none() | st.integers(1, 2),
-        order=orders,
-    )
-    def accept(self, event_id, once, to, user, bot, order):
-        event = sample(event_id, telegram_id=user, bot_id=bot)
-        accepted = self.run(self.store.accept(event, sorted(to), once=once, order=order))
-        assert accepted is self.model_accept(event, to, once, order)
-        assert self.run(self.store.bot_of(user)) == self.bot_of(user)
+    @rule(entry=entries)
+    def accept(self, entry):
+        assert self.run(self.outbox.accept(entry)) == self.model.accept(entry)
+        user = entry.event.telegram_id
+        assert self.run(self.outbox.bot_of(user)) == self.model.bot_of(user)
 
     @rule(keys=once_keys)
     def add_keys(self, keys):
-        assert self.run(self.store.add_keys(keys)) == len(keys - self.known_keys)
-        self.known_keys |= keys
+        assert self.run(self.outbox.add_keys(keys)) == len(keys - self.model.known_keys)
+        self.model.known_keys |= keys
 
     @rule(keys=once_keys)
     def drop_keys(self, keys):
-        self.run(self.store.drop_keys(keys))
-        self.known_keys -= keys
+        self.run(self.outbox.drop_keys(keys))
+        self.model.known_keys -= keys
 
     @rule(keys=once_keys)
     def ask_for_keys(self, keys):
-        assert self.run(self.store.known_keys(keys)) == keys & self.known_keys
+        assert self.run(self.outbox.known_keys(keys)) == keys & self.model.known_keys
 
-    @rule(order=orders.filter(bool))
-    def cancel(self, order):
-        ids = [event_id for event_id, kept in self.kept.items() if kept.order == order]
-        self.model_skip(ids, {"pending", "dead"})
-        found = self.run(self.store.cancel(order, "refunded"))
-        assert {(one.event.event_id, one.destination): one.state for one in found} == {
-            key: row.state for key, row in self.rows.items() if key[0] in ids
+    # Claims
+
+    @rule(destination=destinations, limit=st.integers(0, 4), lease=leases, capped=st.booleans())
+    def claim(self, destination, limit, lease, capped):
+        claim = self.run(self.outbox.claim(destination, limit, lease=lease, capped=capped))
+        assert claim.now == from_ms(round(self.clock.time() * 1000))
+        assert {delivery.token for delivery in claim.deliveries} <= {claim.token}
+        due = {
+            row.key: row
+            for row in self.model.due(destination)
+            if (row.batch_cap is not None) is capped
         }
-
-    @rule(user=st.integers(1, 2))
-    def cancel_user(self, user):
-        ids = [one for one, kept in self.kept.items() if kept.event.telegram_id == user]
-        assert self.run(self.store.cancel_user(user, "opted out")) == self.model_skip(
-            ids, {"pending"}
-        )
-
-    @rule(user=st.integers(1, 2))
-    def forget(self, user):
-        ids = [one for one, kept in self.kept.items() if kept.event.telegram_id == user]
-        assert self.run(self.store.forget_events(user)) == len(ids)
-        self.model_erase(ids)
-
-    @rule(age=st.sampled_from([-1, 60, DAY]), dead_age=st.sampled_from([-1, 60, DAY]))
-    def prune(self, age, dead_age):
-        now = self.clock.time()
-        before, dead_before = now - age, now - dead_age
-        states = {event_id: set() for event_id in self.kept}
-        for (event_id, _), row in self.rows.items():
-            states[event_id].add(row.state)
-        oldest = takewhile(
-            lambda event_id: self.kept[event_id].at < max(before, dead_before), self.kept
-        )
-        old = [
-            event_id
-            for event_id in oldest
-            if "pending" not in states[event_id]
-            and self.kept[event_id].at < (dead_before if "dead" in states[event_id] else before)
-        ]
-        moments = (from_ms(round(moment * 1000)) for moment in (before, dead_before))
-        assert self.run(self.store.prune_events(*moments, limit=99)) == len(old)
-        self.model_erase(old)
-
-    @rule(destination=destinations, limit=st.integers(0, 4), lease=leases)
-    def claim(self, destination, limit, lease):
-        claimed = self.run(self.store.claim(destination, limit, lease=lease))
-        due = {key: row for key, row in self.free(destination).items() if self.wait(row) == 0}
-        keys = [(delivery.event.event_id, delivery.destination) for delivery in claimed]
-        assert len(set(keys)) == len(keys) == min(limit, len(due))
+        keys = [key_of(delivery) for delivery in claim.deliveries]
+        assert len(set(keys)) == len(keys)
         assert due.keys() >= set(keys), "claimed what was not due, or somebody else's"
-        self.assert_longest_due_first(keys, due)
-        for key, delivery in zip(keys, claimed, strict=True):
-            row = self.rows[key]
-            assert (delivery.state, delivery.attempts) == ("pending", row.attempts)
-            row.holder, row.held_until = delivery.token, self.clock.monotonic() + lease
-            self.claims.append(Claim(delivery, key))
+        rows = [due[key] for key in keys]
+        left = [row for key, row in due.items() if key not in keys]
+        if capped and rows:
+            # What fits with the first into one batch.
+            limit = min(limit, rows[0].batch_cap)
+            left = [row for row in left if row.batch_cap >= rows[0].batch_cap]
+            assert min(row.batch_cap for row in rows) == rows[0].batch_cap
+        assert len(rows) == min(limit, len(rows) + len(left))
+        self.assert_longest_due_first(rows, left)
+        self.model.claim(claim, lease)
+        self.claims.append(claim)
 
-    def assert_longest_due_first(self, keys, due):
+    def assert_longest_due_first(self, rows, left):
         """What a clock set back left in the future has lost its place in the order."""
         now = self.clock.time()
-        taken = [due[key].due for key in keys if due[key].due <= now]
-        left = [row.due for key, row in due.items() if key not in keys and row.due <= now]
-        assert taken == sorted(taken)
-        assert not taken or not left or taken[-1] <= min(left)
+        chosen = [row.due for row in rows if row.due <= now]
+        passed_over = [row.due for row in left if row.due <= now]
+        assert chosen == sorted(chosen)
+        assert not chosen or not passed_over or chosen[-1] <= min(passed_over)
 
+    @precondition(lambda self: self.claims)
+    @rule(index=indices, lease=leases)
+    def extend(self, index, lease):
+        """A claim, old or new."""
+        claim = self.claims[-1 - index % len(self.claims)]
+        self.run(self.outbox.extend(claim, lease))
+        self.model.extend(claim, lease)
+
+    @precondition(lambda self: self.claimed)
     @rule(
         choices=st.lists(
-            st.tuples(indices, st.sampled_from(STATES), delays, st.integers(0, 3), st.booleans()),
+            st.tuples(
+                indices,
+                st.builds(
+                    Outcome,
+                    delivery=st.none(),
+                    state=states,
+                    delay=delays,
+                    attempts=st.integers(0, 3),
+                    reason=reasons,
+                    receipt=st.sampled_from([{}, {"id": 1}]),
+                    maybe_delivered=st.booleans(),
+                    batch_cap=caps,
+                    provisional=st.booleans(),
+                ),
+            ),
             min_size=1,
             max_size=4,
         )
     )
     def settle(self, choices):
         """Of claims old and new."""
-        if not self.claims:
-            return
-        settlements = []
-        for index, state, delay, attempts, provisional in choices:
-            claim = self.claims[-1 - index % len(self.claims)]
-            settlement = Settlement(
-                claim.delivery, state, delay, attempts, provisional=provisional
-            )
-            settlements.append(settlement)
-            self.model_settle(settlement, claim.key)
-        self.run(self.store.settle(settlements))
-        for settlement in settlements:
-            self.compare(settlement.delivery.event.event_id)
+        claimed = self.claimed
+        outcomes = [
+            outcome._replace(delivery=claimed[index % len(claimed)]) for index, outcome in choices
+        ]
+        self.run(self.outbox.settle(outcomes))
+        for outcome in outcomes:
+            self.model.settle(outcome)
 
+    @precondition(lambda self: self.claimed)
     @rule(chosen=st.lists(indices, min_size=1, max_size=4))
     def release(self, chosen):
         """Claims old and new."""
-        if not self.claims:
-            return
-        claims = [self.claims[-1 - index % len(self.claims)] for index in chosen]
-        self.run(self.store.release([claim.delivery for claim in claims]))
-        for claim in claims:
-            row = self.rows.get(claim.key)
-            if row is not None and row.holder == claim.delivery.token:
-                row.holder = None
+        claimed = self.claimed
+        deliveries = [claimed[index % len(claimed)] for index in chosen]
+        self.run(self.outbox.release(deliveries))
+        self.model.release(deliveries)
 
-    @rule(destination=st.none() | destinations, event_id=st.none() | event_ids)
-    def replay(self, destination, event_id):
-        replayed = self.run(self.store.replay(destination, event_id=event_id))
-        now = self.clock.time()
-        dead = [
-            row
-            for key, row in self.rows.items()
-            if row.state == "dead" and event_id in (None, key[0]) and destination in (None, key[1])
+    @rule(destination=destinations, seconds=st.sampled_from([1, 60]))
+    def claim_what_another_was_too_slow_for(self, destination, seconds):
+        self.claim(destination, 3, lease=seconds, capped=False)
+        self.clock.advance(seconds)
+        self.claim(destination, 3, lease=900, capped=False)
+
+    @rule(destination=destinations, capped=st.booleans(), cap=st.integers(1, 3))
+    def reject_a_batch(self, destination, capped, cap):
+        """What is left of it is tried again in smaller batches."""
+        self.claim(destination, 4, lease=60, capped=capped)
+        outcome = Outcome(None, "pending", batch_cap=cap)
+        self.settle([(index, outcome) for index in range(len(self.claims[-1].deliveries))])
+
+    # Everything else
+
+    @rule(conditions=filters, limit=st.sampled_from([1, 3, ALL]))
+    def select(self, conditions, limit):
+        """Page by page."""
+        where = self.filter(conditions)
+        found: list[Delivery] = []
+        after = None
+        while page := self.run(self.outbox.select(where, limit=limit, after=after)):
+            assert len(page) <= limit
+            found += page
+            after = page[-1]
+        assert [key_of(delivery) for delivery in found] == [
+            row.key for row in self.model.select(where)
         ]
-        assert replayed == len(dead)
-        for row in dead:
-            row.state, row.attempts, row.since, row.due = "pending", 0, now, now
+
+    @rule(conditions=filters, change=changes, limit=limits)
+    def transition(self, conditions, change, limit):
+        where = self.filter(conditions)
+        rows = self.model.changeable(where, change)
+        changed = self.run(self.outbox.transition(where, change, limit=limit))
+        assert changed == min(limit, len(rows))
+        if changed < len(rows):
+            # Which of them is up to the store.
+            found = {key_of(delivery): delivery for delivery in self.everything()}
+            rows = [row for row in rows if not is_told_by(row, found[row.key])]
+            assert len(rows) == changed
+        for row in rows:
+            self.model.change(row, change)
+
+    @rule(conditions=filters, limit=limits)
+    def erase(self, conditions, limit):
+        where = self.filter(conditions)
+        events = self.model.erasable(where)[:limit]
+        assert self.run(self.outbox.erase(where, limit=limit)) == len(events)
+        self.model.erase(events)
 
     @rule(seconds=st.sampled_from([1, 30, 60, 900, 3600, MAX_DELAY, DAY]))
     def time_passes(self, seconds):
@@ -320,9 +313,9 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def close_and_open_again(self):
         """In good order: what is claimed is given back before."""
-        self.run(self.store.release([claim.delivery for claim in self.claims]))
+        self.run(self.outbox.release(self.claimed))
         self.run(self.store.close())
-        self.model_crash()
+        self.model.end_claims()
         self.nothing_is_lost()
         self.run(self.store.open())
 
@@ -335,7 +328,7 @@ class OutboxMachine(RuleBasedStateMachine):
         shutil.copytree(left, found, ignore=shutil.ignore_patterns("*.lock", "*-shm"))
         self.store = self.make_store(found, self.clock)
         self.stores.append(self.store)
-        self.model_crash()
+        self.model.end_claims()
 
     @precondition(lambda self: self.survives)
     @rule()
@@ -344,60 +337,82 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.survives)
     @rule(
-        wishes=st.lists(
-            st.tuples(event_ids, once_keys), min_size=1, max_size=8, unique_by=lambda wish: wish[0]
+        wanted=st.lists(
+            st.tuples(event_ids, once_keys), min_size=1, max_size=8, unique_by=lambda pair: pair[0]
         ),
         turns=st.integers(0, 6),
     )
-    def crash_amid_accepting(self, wishes, turns):
+    def crash_amid_accepting(self, wanted, turns):
         """What was accepted is there; of the rest each is there as a whole or not at all."""
+        entries = [Entry(sample(event_id), DESTINATIONS, once) for event_id, once in wanted]
 
         async def accept_until_the_crash():
-            tasks = [
-                asyncio.create_task(self.store.accept(sample(event_id), DESTINATIONS, once=once))
-                for event_id, once in wishes
-            ]
+            tasks = [asyncio.create_task(self.outbox.accept(entry)) for entry in entries]
             for _ in range(turns):
                 await asyncio.sleep(0.0005)
-            accepted = [task.done() and task.result() for task in tasks]
+            accepted = [task.done() and task.result() == "stored" for task in tasks]
             self.crash()
             await asyncio.gather(*tasks)
             return accepted
 
         accepted = self.run(accept_until_the_crash())
-        for (event_id, once), kept in zip(wishes, accepted, strict=True):
-            if event_id in self.known_ids:
-                continue
-            there = self.run(self.store.deliveries(event_id))
-            assert there or not kept
-            if not there:
-                continue
-            assert self.model_accept(sample(event_id), DESTINATIONS, once)
-            for name, delivery in zip(DESTINATIONS, there, strict=True):
-                assert delivery.destination == name
+        there = {delivery.event.event_id: delivery.seq for delivery in self.new_deliveries()}
+        for entry, was_accepted in zip(entries, accepted, strict=True):
+            assert entry.event.event_id in there or not was_accepted
+        in_order = sorted(
+            (entry for entry in entries if entry.event.event_id in there),
+            key=lambda entry: there[entry.event.event_id],
+        )
+        assert [self.model.accept(entry) for entry in in_order] == ["stored"] * len(there)
+
+    def new_deliveries(self):
+        """Deliveries that the model knows nothing of."""
+        known = {row.key for row in self.model.rows()}
+        return [delivery for delivery in self.everything() if key_of(delivery) not in known]
 
     # What holds at any time
 
+    def everything(self):
+        return self.run(self.outbox.select(EVERYTHING, limit=ALL))
+
     @invariant()
     def nothing_is_lost(self):
-        expected: dict[str, Counter[str]] = {}
-        for (_, destination), row in self.rows.items():
-            expected.setdefault(destination, Counter())[row.state] += 1
-        assert self.run(self.store.counts()) == expected
+        found, rows = self.everything(), self.model.rows()
+        assert [key_of(delivery) for delivery in found] == [row.key for row in rows]
+        for delivery, row in zip(found, rows, strict=True):
+            assert is_told_by(row, delivery), (row, delivery)
+        seqs = [delivery.seq for delivery in found]
+        assert seqs == sorted(seqs)
+        assert self.run(self.outbox.counts()) == self.model.counts()
 
     @invariant()
     def what_is_due_is_known(self):
         for destination in DESTINATIONS:
-            waits = [self.wait(row) for row in self.free(destination).values()]
-            assert self.run(self.store.next_due(destination)) == min(waits, default=None)
+            is_due = bool(self.model.due(destination))
+            assert self.run(self.outbox.wait(destination, 0)) is is_due
 
-    def compare(self, event_id):
-        for delivery in self.run(self.store.deliveries(event_id)):
-            row = self.rows[event_id, delivery.destination]
-            assert delivery.event.event_id == event_id
-            assert (delivery.state, delivery.attempts) == (row.state, row.attempts)
-            assert delivery.since.timestamp() == row.since
-            assert delivery.due.timestamp() == row.due
+
+def is_told_by(row, delivery):
+    """Whether a delivery is as the model has it."""
+    return (
+        delivery.state,
+        delivery.attempts,
+        delivery.reason,
+        dict(delivery.receipt),
+        delivery.maybe_delivered,
+        delivery.batch_cap,
+        delivery.since.timestamp(),
+        delivery.due.timestamp(),
+    ) == (
+        row.state,
+        row.attempts,
+        row.reason,
+        row.receipt,
+        row.maybe_delivered,
+        row.batch_cap,
+        row.since,
+        row.due,
+    )
 
 
 def machine(name, make_store, *, survives):
@@ -414,7 +429,7 @@ def machine(name, make_store, *, survives):
     case.settings = settings(
         deadline=None,
         max_examples=40,
-        stateful_step_count=30,
+        stateful_step_count=40,
         suppress_health_check=list(HealthCheck),
     )
     return case

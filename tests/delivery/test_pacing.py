@@ -94,12 +94,12 @@ def test_a_later_retry_never_comes_sooner_by_the_same_draw(failures, draw):
 
 
 def test_a_new_destination_takes_everything(pacer):
-    assert (pacer.state, pacer.wait, pacer.allowance(MOST)) == ("open", 0, MOST)
+    assert (pacer.state, pacer.wait, pacer.allowance(MOST)) == ("healthy", 0, MOST)
 
 
 def test_four_failures_in_a_row_change_nothing(pacer, log):
     fail(pacer, 4)
-    assert (pacer.state, pacer.wait, pacer.allowance(MOST)) == ("open", 0, MOST)
+    assert (pacer.state, pacer.wait, pacer.allowance(MOST)) == ("healthy", 0, MOST)
     assert log.records == []
 
 
@@ -112,7 +112,7 @@ def test_a_success_in_between_starts_the_count_anew(pacer):
     fail(pacer, 4)
     pacer.succeeded()
     fail(pacer, 4)
-    assert pacer.state == "open"
+    assert pacer.state == "healthy"
     fail(pacer, 1)
     assert pacer.state == "failing"
 
@@ -159,7 +159,7 @@ def test_a_success_leads_back_to_all_in_steps_of_1_10_100(pacer, clock):
         steps.append(pacer.allowance(MOST))
         pacer.succeeded()
     assert steps == [1, 10, 100, MOST, MOST]
-    assert pacer.state == "open"
+    assert pacer.state == "healthy"
 
 
 def test_the_way_back_never_allows_more_than_the_destination_takes(pacer, clock):
@@ -179,7 +179,7 @@ def test_after_a_recovery_probes_begin_at_5_s_again(pacer, clock):
         fail(pacer, 1)
     pass_wait(pacer, clock)
     pacer.succeeded()
-    assert pacer.state == "open"
+    assert pacer.state == "healthy"
     fail(pacer)
     assert (pacer.state, pacer.wait) == ("failing", PROBE_FIRST)
 
@@ -189,7 +189,7 @@ def test_failures_on_the_way_back_open_the_breaker_like_any_others(pacer, clock)
     pass_wait(pacer, clock)
     pacer.succeeded()
     fail(pacer, 4)
-    assert (pacer.state, pacer.allowance(MOST)) == ("open", 10)
+    assert (pacer.state, pacer.allowance(MOST)) == ("healthy", 10)
     fail(pacer, 1)
     assert (pacer.state, pacer.allowance(MOST)) == ("failing", 0)
     pass_wait(pacer, clock)
@@ -201,7 +201,7 @@ def test_a_success_of_a_request_under_way_proves_that_the_destination_is_back(pa
     stop(pacer)
     assert pacer.allowance(MOST) == 0
     pacer.succeeded()
-    assert (pacer.state, pacer.wait, pacer.allowance(MOST)) == ("open", 0, 10)
+    assert (pacer.state, pacer.wait, pacer.allowance(MOST)) == ("healthy", 0, 10)
 
 
 def test_setting_the_wall_clock_neither_ends_nor_lengthens_a_wait(pacer, clock):
@@ -263,7 +263,7 @@ def test_after_the_wait_a_success_ends_the_throttling(pacer, clock):
     pacer.throttled(60, "HTTP 429")
     pass_wait(pacer, clock)
     pacer.succeeded()
-    assert (pacer.state, pacer.allowance(MOST)) == ("open", MOST)
+    assert (pacer.state, pacer.allowance(MOST)) == ("healthy", MOST)
 
 
 def test_a_probe_that_is_asked_to_wait_keeps_to_single_events(pacer, clock):
@@ -274,10 +274,10 @@ def test_a_probe_that_is_asked_to_wait_keeps_to_single_events(pacer, clock):
     pass_wait(pacer, clock)
     assert pacer.allowance(MOST) == 1
     pacer.succeeded()
-    assert (pacer.state, pacer.allowance(MOST)) == ("open", 10)
+    assert (pacer.state, pacer.allowance(MOST)) == ("healthy", 10)
 
 
-# DestinationMisconfigured
+# Refused
 
 
 def test_a_refusal_pauses_at_once(pacer):
@@ -301,7 +301,7 @@ def test_a_refused_destination_resumes_by_itself(pacer, clock):
     for _ in range(4):
         steps.append(pacer.allowance(MOST))
         pacer.succeeded()
-    assert (pacer.state, steps) == ("open", [1, 10, 100, MOST])
+    assert (pacer.state, steps) == ("healthy", [1, 10, 100, MOST])
 
 
 def test_a_refused_destination_that_fails_next_trips_the_breaker_with_single_events(pacer, clock):
@@ -343,7 +343,7 @@ def test_the_log_tells_of_a_refusal_once(pacer, clock, log):
     pacer.succeeded()
     messages = log.messages
     assert len(messages) == 2
-    assert "shop is paused and keeps its events" in messages[0]
+    assert "shop is paused and keeps its events, fix its settings" in messages[0]
     assert "HTTP 401: bad key" in messages[0]
     assert log.records[0].levelname == "ERROR"
     assert messages[1] == "shop answers again"

@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import Self
 
+from fixtures.ad_platforms import deliver
 from gp_aiogram import (
     ConfigurationError,
     Delivery,
@@ -85,7 +86,7 @@ def to(backend: Backend, **options: Any) -> GramPixel:
 async def sent(what: Event, **options: Any) -> httpx.Request:
     """Send an event and return the request that came."""
     backend = Backend()
-    await to(backend, **options).send([what])
+    await deliver(to(backend, **options), what)
     (request,) = backend.requests
     return request
 
@@ -93,7 +94,7 @@ async def sent(what: Event, **options: Any) -> httpx.Request:
 async def failure(backend: Backend) -> DeliveryError:
     """Return the error that this backend leads to."""
     with pytest.raises(DeliveryError) as caught:
-        await to(backend).send([event()])
+        await deliver(to(backend), event())
     return caught.value
 
 
@@ -211,7 +212,7 @@ async def test_the_same_event_makes_the_same_request_each_time():
     backend = Backend()
     grampixel = to(backend)
     for _ in range(3):
-        await grampixel.send([event(user_data={"b": 1, "a": 2})])
+        await deliver(grampixel, event(user_data={"b": 1, "a": 2}))
     assert len({request.content for request in backend.requests}) == 1
     assert len({request.headers["idempotency-key"] for request in backend.requests}) == 1
 
@@ -221,7 +222,7 @@ async def test_the_same_event_makes_the_same_request_each_time():
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 async def test_a_success_leaves_a_receipt(status):
-    assert await to(Backend(GOOD, status)).send([event()]) == [DATA]
+    assert await deliver(to(Backend(GOOD, status)), event()) == [DATA]
 
 
 @pytest.mark.parametrize(
@@ -237,17 +238,19 @@ async def test_a_success_leaves_a_receipt(status):
     ],
 )
 async def test_a_success_with_other_data_is_a_success(answer, receipt):
-    assert await to(Backend(answer)).send([event()]) == [receipt]
+    assert await deliver(to(Backend(answer)), event()) == [receipt]
 
 
 async def test_a_receipt_is_of_limited_length():
-    (receipt,) = await to(Backend({"ok": True, "data": {"status": "x" * 10_000}})).send([event()])
+    (receipt,) = await deliver(
+        to(Backend({"ok": True, "data": {"status": "x" * 10_000}})), event()
+    )
     assert len(receipt["status"]) == 500
 
 
 async def test_a_byte_order_mark_does_not_hide_a_success():
     body = b"\xef\xbb\xbf" + json.dumps(GOOD).encode()
-    assert await to(Backend(body)).send([event()]) == [DATA]
+    assert await deliver(to(Backend(body)), event()) == [DATA]
 
 
 @pytest.mark.parametrize(
@@ -452,7 +455,7 @@ async def test_a_cancelled_request_is_cancelled():
         raise AssertionError
 
     grampixel = GramPixel(KEY, WORKSPACE, transport=httpx.MockTransport(hang))
-    sending = asyncio.create_task(grampixel.send([event()]))
+    sending = asyncio.create_task(deliver(grampixel, event()))
     await asyncio.sleep(0.01)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -565,14 +568,14 @@ async def test_a_key_is_recognised_however_json_writes_it(key):
     backend = Backend({"ok": False, "error": key})
     grampixel = GramPixel(key, WORKSPACE, transport=httpx.MockTransport(backend))
     with pytest.raises(EventRejected) as caught:
-        await grampixel.send([event()])
+        await deliver(grampixel, event())
     assert json.dumps(key)[1:-1] not in caught.value.reason
     assert "***" in caught.value.reason
 
 
 async def test_a_key_in_a_receipt_is_not_kept():
     backend = Backend({"ok": True, "data": {"event_id": "evt_1", "status": f"with {KEY}"}})
-    receipts = await to(backend).send([event()])
+    receipts = await deliver(to(backend), event())
     assert receipts == [{"event_id": "evt_1", "status": "with ***"}]
 
 
@@ -701,7 +704,7 @@ async def sandbox(no_leaks: None) -> AsyncIterator[GramPixelSandbox]:
 async def unreachable(url: str) -> DeliveryFailed:
     async with through(url) as grampixel:
         with pytest.raises(DeliveryFailed) as caught:
-            await grampixel.send([event()])
+            await deliver(grampixel, event())
     return caught.value
 
 
@@ -715,7 +718,7 @@ async def test_the_stand_in_takes_what_is_sent_and_its_receipt_is_kept(sandbox):
         user_data={"plan": "gold"},
     )
     async with through(sandbox.url) as grampixel:
-        (receipt,) = await grampixel.send([what])
+        (receipt,) = await deliver(grampixel, what)
     (taken,) = sandbox.events
     assert taken.body["value"] == 49.9
     assert unquote(taken.idempotency_key) == "заказ 17"
@@ -729,7 +732,7 @@ async def test_the_stand_in_takes_what_is_sent_and_its_receipt_is_kept(sandbox):
 async def test_a_wrong_key_is_refused_by_the_stand_in(sandbox):
     grampixel = GramPixel("wrong-key", WORKSPACE, base_url=sandbox.url)
     with pytest.raises(DestinationMisconfigured, match="HTTP 401"):
-        await grampixel.send([event()])
+        await deliver(grampixel, event())
     await grampixel.close()
 
 
@@ -825,17 +828,17 @@ async def test_connections_are_used_again(wire):
     await wire.listen()
     async with through(wire.url) as grampixel:
         for _ in range(10):
-            await grampixel.send([event()])
+            await deliver(grampixel, event())
     assert (wire.requests, wire.connections) == (10, 1)
 
 
 async def test_a_closed_destination_opens_again_when_it_is_used(wire):
     await wire.listen()
     async with through(wire.url) as grampixel:
-        await grampixel.send([event()])
+        await deliver(grampixel, event())
         await grampixel.close()
         await grampixel.close()
-        await grampixel.send([event()])
+        await deliver(grampixel, event())
     assert (wire.requests, wire.connections) == (2, 2)
 
 
@@ -845,16 +848,16 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_replaced(wire):
     await wire.listen()
     async with through(wire.url) as grampixel:
         for _ in range(3):
-            await grampixel.send([event()])
+            await deliver(grampixel, event())
     assert (wire.requests, wire.connections) == (3, 3)
 
 
 async def test_a_destination_recovers_when_the_server_comes_up(wire):
     async with through(wire.url) as grampixel:
         with pytest.raises(DeliveryFailed):
-            await grampixel.send([event()])
+            await deliver(grampixel, event())
         await wire.listen()
-        assert await grampixel.send([event()]) == [DATA]
+        assert await deliver(grampixel, event()) == [DATA]
 
 
 async def test_sixteen_requests_run_side_by_side(sandbox):
@@ -862,7 +865,7 @@ async def test_sixteen_requests_run_side_by_side(sandbox):
     events = [event(event_id=f"e{number}") for number in range(16)]
     async with through(sandbox.url) as grampixel:
         started = time.monotonic()
-        receipts = await asyncio.gather(*(grampixel.send([one]) for one in events))
+        receipts = await asyncio.gather(*(deliver(grampixel, one) for one in events))
         assert time.monotonic() - started < 16 * 0.1
     assert len(receipts) == 16
     assert {taken.idempotency_key for taken in sandbox.events} == {f"e{n}" for n in range(16)}
@@ -871,8 +874,8 @@ async def test_sixteen_requests_run_side_by_side(sandbox):
 async def test_closing_in_the_middle_of_requests_leaves_nothing_open(sandbox):
     sandbox.fail(Fault.hang(), times=None)
     async with through(sandbox.url) as grampixel:
-        sending = [asyncio.create_task(grampixel.send([event()])) for _ in range(3)]
-        await sandbox.bell.until(lambda: len(sandbox.requests) == 3, SOON)
+        sending = [asyncio.create_task(deliver(grampixel, event())) for _ in range(3)]
+        await sandbox.notifier.wait_until(lambda: len(sandbox.requests) == 3, SOON)
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)

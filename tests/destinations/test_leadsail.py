@@ -9,7 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
-from fixtures.ad_platforms import Backend, digest, event, failure, purchase, recent, through_a_lane
+from fixtures.ad_platforms import (
+    Backend,
+    deliver,
+    digest,
+    event,
+    failure,
+    purchase,
+    recent,
+    through_a_lane,
+)
 from gp_aiogram import (
     ConfigurationError,
     DeliveryFailed,
@@ -41,7 +50,7 @@ def to(backend: Backend, platform: str = "facebook", **options: Any) -> LeadSail
 async def sent(one: Event, platform: str = "facebook", **options: Any) -> Any:
     """Send an event and return the body that came."""
     backend = Backend(GOOD)
-    await to(backend, platform, **options).send([one])
+    await deliver(to(backend, platform, **options), one)
     (body,) = backend.bodies
     return body
 
@@ -83,7 +92,7 @@ async def test_an_event_with_everything():
 
 async def test_the_request_goes_to_the_documented_address_with_the_key():
     backend = Backend(GOOD)
-    await to(backend).send([event(event_id="заказ 17")])
+    await deliver(to(backend), event(event_id="заказ 17"))
     (request,) = backend.requests
     assert (request.method, str(request.url)) == ("POST", URL)
     assert request.headers["x-api-key"] == KEY
@@ -184,7 +193,7 @@ async def test_a_lead_that_is_no_text_is_not_sent():
 
 
 async def test_a_success_leaves_a_receipt():
-    (receipt,) = await to(Backend(GOOD)).send([event()])
+    (receipt,) = await deliver(to(Backend(GOOD)), event())
     assert receipt == {
         name: FIRED[name] for name in ("leadId", "pixelId", "platform", "eventName")
     }

@@ -28,10 +28,12 @@ from fixtures.ad_platforms import (
     TELEGRAM_ID,
     Backend,
     cases,
+    deliver,
     digest,
     event,
     failure,
     purchase,
+    queue,
     recent,
     through_a_lane,
 )
@@ -43,7 +45,7 @@ from gp_aiogram import (
     EventRejected,
     RateLimited,
 )
-from gp_aiogram.destinations.meta.destination import MetaCAPI
+from gp_aiogram.destinations.meta import MetaCAPI
 from gp_aiogram.identity import FIELDS, hashed
 
 #: The same examples each time, however slow the machine is.
@@ -65,7 +67,7 @@ def to(backend: Backend, **options: Any) -> MetaCAPI:
 async def body_of(*events: Event, **options: Any) -> Any:
     """Send events in one request and return its body."""
     backend = Backend(taken)
-    await to(backend, **options).send(events)
+    await deliver(to(backend, **options), *events)
     (body,) = backend.bodies
     return body
 
@@ -139,7 +141,7 @@ async def test_an_event_with_everything():
 
 async def test_the_request_goes_to_the_documented_address_with_the_token_in_a_header():
     backend = Backend(taken)
-    await to(backend).send([event()])
+    await deliver(to(backend), event())
     (request,) = backend.requests
     assert (request.method, str(request.url)) == ("POST", URL)
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
@@ -149,7 +151,7 @@ async def test_the_request_goes_to_the_documented_address_with_the_token_in_a_he
 
 async def test_address_and_version_can_be_others():
     backend = Backend(taken)
-    await to(backend, base_url="http://127.0.0.1:8080/x/", api_version="v25.0").send([event()])
+    await deliver(to(backend, base_url="http://127.0.0.1:8080/x/", api_version="v25.0"), event())
     assert str(backend.requests[0].url) == f"http://127.0.0.1:8080/x/v25.0/{PIXEL}/events"
 
 
@@ -341,7 +343,7 @@ async def test_what_is_left_out_is_logged_once_without_its_value(caplog):
     meta = to(Backend(taken))
     for number in range(3):
         data = {"num_items": "sevenish", "contents": [{"qty": 1}]}
-        await meta.send([event(event_id=f"e{number}", user_data=data)])
+        await deliver(meta, event(event_id=f"e{number}", user_data=data))
     assert sorted(caplog.messages) == [
         "meta: left out of events: there is no field user_data.contents[].qty",
         "meta: left out of events: user_data.num_items must be a whole number",
@@ -363,7 +365,7 @@ async def test_what_is_left_out_is_logged_once_without_its_value(caplog):
 )
 async def test_an_amount_is_a_json_number_with_the_places_of_its_currency(value, currency, text):
     backend = Backend(taken)
-    await to(backend).send([purchase(value=Decimal(value), currency=currency)])
+    await deliver(to(backend), purchase(value=Decimal(value), currency=currency))
     assert text in backend.requests[0].content.decode()
 
 
@@ -372,7 +374,9 @@ async def test_the_same_price_is_another_amount_in_another_currency_and_at_anoth
     for rate, expected in (("0.4", 1.0), ("0.8", 2.0)):
         backend = Backend(taken)
         meta = to(backend, rates={"GEL": ("USD", Decimal(rate))})
-        await meta.send([purchase(value=price, currency=code) for code in ("GEL", "JPY", "EUR")])
+        await deliver(
+            meta, *(purchase(value=price, currency=code) for code in ("GEL", "JPY", "EUR"))
+        )
         data = json.loads(backend.requests[0].content)["data"]
         assert [item["custom_data"]["value"] for item in data] == [expected, 3, 2.5]
 
@@ -405,7 +409,7 @@ async def test_a_purchase_without_a_value_is_not_sent():
 
 async def test_a_success_leaves_a_receipt_for_each_event():
     backend = Backend({"events_received": 2, "messages": ["hm", "ha"], "fbtrace_id": "A1"})
-    receipts = await to(backend).send([event(), event(event_id="e2")])
+    receipts = await deliver(to(backend), event(), event(event_id="e2"))
     assert receipts == [{"fbtrace_id": "A1", "messages": "hm; ha"}] * 2
 
 
@@ -676,7 +680,7 @@ async def test_no_raw_address_or_number_leaves(email, phone, key):
         },
     )
     backend = Backend(taken)
-    await to(backend).send([one])
+    await deliver(to(backend), one)
     body = backend.requests[0].content.decode()
     assert traits["em"] in body
     assert traits["ph"] in body
@@ -701,9 +705,11 @@ async def test_while_a_large_batch_is_built_the_bot_gets_its_turn():
             turns += 1
             await asyncio.sleep(0)
 
+    lane, states = await queue(to(Backend(taken)), recent(1000))
     working = asyncio.create_task(bot())
-    await body_of(*(event(event_id=f"e{n}") for n in range(1000)))
+    await lane.run_once()
     working.cancel()
+    assert await states() == {"delivered": 1000}
     assert turns >= 20
 
 
@@ -711,7 +717,7 @@ async def test_the_same_event_makes_the_same_request_each_time():
     backend = Backend(taken)
     meta = to(backend)
     for _ in range(3):
-        await meta.send([purchase(click=CLICK, traits={"meta": TRAITS})])
+        await deliver(meta, purchase(click=CLICK, traits={"meta": TRAITS}))
     assert len({request.content for request in backend.requests}) == 1
 
 

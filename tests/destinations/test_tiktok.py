@@ -26,6 +26,7 @@ from fixtures.ad_platforms import (
     TELEGRAM_ID,
     Backend,
     cases,
+    deliver,
     digest,
     event,
     failure,
@@ -41,8 +42,8 @@ from gp_aiogram import (
     EventRejected,
     RateLimited,
 )
-from gp_aiogram.destinations.tiktok.destination import TikTokEvents
-from gp_aiogram.destinations.tiktok.schema import EVENTS, PROPERTIES, misfits
+from gp_aiogram.destinations.tiktok import TikTokEvents
+from gp_aiogram.destinations.tiktok.schema import EVENTS, PROPERTIES, schema_errors
 from gp_aiogram.identity import FIELDS, hashed
 from gp_aiogram.model.catalogue import TIKTOK_2025
 from gp_aiogram.model.money import TIKTOK_CURRENCIES
@@ -77,7 +78,7 @@ def to(backend: Backend, **options: Any) -> TikTokEvents:
 async def body_of(*events: Event, **options: Any) -> Any:
     """Send events in one request and return its body."""
     backend = Backend(GOOD)
-    await to(backend, **options).send(events)
+    await deliver(to(backend, **options), *events)
     (body,) = backend.bodies
     return body
 
@@ -176,7 +177,7 @@ async def test_an_app_event_has_an_app_and_no_page():
 
 async def test_the_request_goes_to_the_documented_address_with_the_token_in_a_header():
     backend = Backend(GOOD)
-    await to(backend, page_url=PAGE).send([event()])
+    await deliver(to(backend, page_url=PAGE), event())
     (request,) = backend.requests
     assert (request.method, str(request.url)) == ("POST", URL)
     assert request.headers["access-token"] == TOKEN
@@ -340,10 +341,10 @@ def good_item() -> dict[str, Any]:
 )
 def test_misspelt_names_and_wrong_types_are_found(path, value, words):
     item = good_item()
-    assert misfits(item, "web") == []
+    assert schema_errors(item, "web") == []
     *parents, name = path.split(".")
     (item[parents[0]] if parents else item)[name] = value
-    (told,) = misfits(item, "web")
+    (told,) = schema_errors(item, "web")
     assert words in told
     assert "alice" not in told
 
@@ -362,7 +363,7 @@ def test_the_tables_know_the_fields_of_tiktoks_own_example():
     examples = {case["name"]: case["expected"] for case in cases("tiktok_payload_examples.json")}
     (item,) = copy.deepcopy(examples["official example web"]["data"])
     # Their example does not hash it, against their own table.
-    (told,) = misfits(item, "web")
+    (told,) = schema_errors(item, "web")
     assert told.startswith("event.user.external_id must be a SHA-256 digest")
     (item,) = examples["official example app"]["data"]
     assert item["properties"].keys() <= PROPERTIES.keys() | {"value", "currency"}
@@ -408,13 +409,13 @@ async def test_each_currency_of_the_list_is_taken(code):
 
 
 async def test_a_success_leaves_a_receipt_for_each_event():
-    receipts = await to(Backend(GOOD), page_url=PAGE).send([event(), event(event_id="e2")])
+    receipts = await deliver(to(Backend(GOOD), page_url=PAGE), event(), event(event_id="e2"))
     assert receipts == [{"request_id": "2023031413", "message": "OK"}] * 2
 
 
 async def test_a_partial_success_is_never_sent_again_and_its_message_is_kept():
     backend = Backend({"code": 20001, "message": "1 of 2 events failed"})
-    (receipt,) = await to(backend, page_url=PAGE).send([event()])
+    (receipt,) = await deliver(to(backend, page_url=PAGE), event())
     assert receipt == {"message": "1 of 2 events failed"}
 
 
@@ -440,7 +441,7 @@ async def test_each_recorded_answer_has_its_consequence(case):
     answer, status = case["input"]["body"], case["input"]["http_status"] or 400
     backend = Backend(answer, status)
     if case["expected"].startswith("success"):
-        assert len(await to(backend, page_url=PAGE).send([event()])) == 1
+        assert len(await deliver(to(backend, page_url=PAGE), event())) == 1
         return
     error = await failure(to(backend, page_url=PAGE))
     assert type(error) is _CONSEQUENCES[case["expected"]]
@@ -581,7 +582,7 @@ async def test_no_raw_address_or_number_leaves(email, phone):
         },
     )
     backend = Backend(GOOD)
-    await to(backend).send([one])
+    await deliver(to(backend), one)
     body = backend.requests[0].content.decode()
     assert traits["em"] in body
     assert traits["ph"] in body

@@ -67,6 +67,7 @@ class AckingTracker(Tracker):
         super().__init__(
             [GramPixel(API_KEY, WORKSPACE, base_url=life.url)],
             store=SQLiteStore(life.path, clock=clock),
+            clock=clock,
         )
         self._life = life.number
         self._acks = acks

@@ -242,7 +242,7 @@ async def delivered(path: Path) -> int:
     store = SQLiteStore(path)
     await store.open()
     try:
-        ((_, states),) = (await store.counts()).items()
+        ((_, states),) = (await store.outbox.counts()).items()
     finally:
         await store.close()
     assert set(states) == {"delivered"}

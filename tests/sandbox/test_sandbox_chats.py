@@ -8,21 +8,9 @@ from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.types import Update
 
 from fixtures.sandbox_bots import bot_of, call, polling
-from gp_aiogram.sandbox import RefusedError, TelegramSandbox
+from gp_aiogram.sandbox import RefusedError
 
 CHANNEL, GROUP = -1001234567890, -1001234567891
-
-
-@pytest.fixture
-async def telegram():
-    async with TelegramSandbox(timeout=2.0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def bot(telegram):
-    async with bot_of(telegram) as bot:
-        yield bot
 
 
 def told(telegram):

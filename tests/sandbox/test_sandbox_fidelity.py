@@ -7,22 +7,9 @@ from aiogram import Dispatcher
 from aiogram.types import LabeledPrice
 
 from fixtures import updates
-from fixtures.sandbox_bots import bot_of, keyboard, polling
-from gp_aiogram.sandbox import TelegramSandbox
+from fixtures.sandbox_bots import keyboard, polling
 
 CHANNEL, GROUP = -1002233445566, -1002233445588
-
-
-@pytest.fixture
-async def telegram():
-    async with TelegramSandbox(timeout=2.0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def bot(telegram):
-    async with bot_of(telegram) as bot:
-        yield bot
 
 
 @pytest.fixture

@@ -309,7 +309,7 @@ async def test_stopping_is_quick_while_requests_hang():
         client = aiohttp.ClientSession(grampixel.url, headers=headers)
         stays = asyncio.create_task(fire(client))
         leaves = asyncio.create_task(fire(client))
-        assert await grampixel.bell.until(lambda: len(grampixel.requests) == 2, 5)
+        assert await grampixel.notifier.wait_until(lambda: len(grampixel.requests) == 2, 5)
         leaves.cancel()
         began = time.monotonic()
     assert time.monotonic() - began < 1

@@ -9,13 +9,6 @@ from aiogram import Dispatcher
 from aiogram.utils.web_app import check_webapp_signature, safe_parse_webapp_init_data
 
 from fixtures.sandbox_bots import bot_of, polling
-from gp_aiogram.sandbox import TelegramSandbox
-
-
-@pytest.fixture
-async def telegram():
-    async with TelegramSandbox(timeout=2.0) as sandbox:
-        yield sandbox
 
 
 async def test_init_data_is_signed_for_the_bot(telegram):

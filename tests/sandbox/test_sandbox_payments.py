@@ -8,8 +8,8 @@ from aiogram import Dispatcher, F
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import LabeledPrice, Update
 
-from fixtures.sandbox_bots import bot_of, call, keyboard, polling
-from gp_aiogram.sandbox import RefusedError, SandboxButton, TelegramSandbox
+from fixtures.sandbox_bots import call, keyboard, polling
+from gp_aiogram.sandbox import RefusedError, SandboxButton
 
 MONTH = 2_592_000
 EUR = {
@@ -26,18 +26,6 @@ STARS = {
     "prices": [LabeledPrice(label="Course", amount=250)],
     "provider_token": "",
 }
-
-
-@pytest.fixture
-async def telegram():
-    async with TelegramSandbox(timeout=2.0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def bot(telegram):
-    async with bot_of(telegram) as bot:
-        yield bot
 
 
 def shop():

@@ -30,18 +30,6 @@ from fixtures.sandbox_bots import bot_of, call, keyboard, polling
 from gp_aiogram.sandbox import SandboxAnswer, SandboxButton, TelegramSandbox
 
 
-@pytest.fixture
-async def telegram():
-    async with TelegramSandbox(timeout=2.0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def bot(telegram):
-    async with bot_of(telegram) as bot:
-        yield bot
-
-
 @asynccontextmanager
 async def serving(handler):
     """A web server for webhooks; yields its address."""
@@ -225,7 +213,7 @@ async def test_a_webhook_gets_updates_in_order_until_it_accepts_them(telegram, b
         info = await bot.get_webhook_info()
         assert (info.url, info.pending_update_count) == (url, 3)
         assert "500" in info.last_error_message or "302" in info.last_error_message
-        await telegram.wait_until(lambda: len(telegram._bot(42).queue) == 0)
+        await telegram.wait_until(lambda: len(telegram._state.bot(42).queue) == 0)
     assert got == [1, 1, 1, 1, 2, 3]
     assert time.monotonic() - began > 0.05 + 0.1 + 0.2
 
@@ -346,7 +334,7 @@ async def test_a_long_poll_waits_for_the_first_update(telegram, bot):
 
 
 async def test_a_long_poll_ends_after_its_timeout(telegram):
-    queue = telegram._bot(42).queue
+    queue = telegram._state.bot(42).queue
     began = time.monotonic()
     assert await queue.poll(offset=0, limit=100, timeout=0.05, allowed=None) == []
     assert 0.04 < time.monotonic() - began < 1

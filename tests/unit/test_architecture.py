@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,21 +15,11 @@ import gp_aiogram
 
 PACKAGE = Path(gp_aiogram.__file__).parent
 
-#: From the ground up: a room may use the rooms below its own line, and no others.
-LAYERS = (
-    ("errors", "_version"),
-    ("model",),
-    ("identity",),
-    ("decorators",),
-    ("stores",),
-    ("destinations",),
-    ("delivery",),
-    ("settings",),
-    ("tracker",),
-    ("bot",),
-    ("web",),
-    ("testing",),
-)
+DOCS = Path(__file__).parents[2] / "docs" / "architecture.md"
+
+#: The rooms from the ground up, as the table of docs/architecture.md has them: each may use those
+#: before it, and no others.
+ROOMS = re.findall(r"^\| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 #: Stand-ins: they use nothing of the library, and the library nothing of them.
 APART = ("sandbox",)
@@ -50,12 +41,11 @@ def part(module: str) -> str:
 
 
 def height(name: str) -> int:
-    return next(level for level, names in enumerate(LAYERS) if name in names)
+    return ROOMS.index(name)
 
 
 def test_every_module_has_its_place(graph: grimp.ImportGraph) -> None:
-    known = {name for names in LAYERS for name in names} | set(APART) | {"gp_aiogram"}
-    assert {part(module) for module in graph.modules} == known
+    assert {part(module) for module in graph.modules} == {*ROOMS, *APART, "gp_aiogram"}
 
 
 def test_imports_run_downward_only(graph: grimp.ImportGraph) -> None:
@@ -126,3 +116,44 @@ def test_every_module_says_in_a_sentence_what_it_is_for(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert docstring
     assert docstring.splitlines()[0].endswith((".", ":"))
+
+
+#: Kinds of classes whose bare annotations are their fields.
+RECORDS = {"NamedTuple", "TypedDict", "Protocol", "BaseModel", "BaseSettings"}
+
+#: What a class tells its subclasses to set, in so many words.
+PROMISED = {("Destination", "name"), ("DestinationGroup", "destination")}
+
+
+def classes() -> list[ast.ClassDef]:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in modules()]
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+def is_record(node: ast.ClassDef) -> bool:
+    names = {ast.unparse(base).split("[")[0] for base in node.bases}
+    marks = {ast.unparse(decorator).split("(")[0] for decorator in node.decorator_list}
+    return bool(names & RECORDS) or "dataclass" in marks
+
+
+def test_no_class_declares_attributes_for_another_to_fill() -> None:
+    records = {node.name for node in classes() if is_record(node)}
+    declared = set()
+    for node in classes():
+        bases = {ast.unparse(base).split("[")[0] for base in node.bases}
+        if node.name in records or bases & records:
+            continue
+        own = {
+            ast.unparse(target).removeprefix("self.")
+            for part in ast.walk(node)
+            if isinstance(part, (ast.Assign, ast.AnnAssign))
+            for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
+            if ast.unparse(target).startswith("self.")
+        }
+        declared |= {
+            (node.name, ast.unparse(part.target))
+            for part in node.body
+            if isinstance(part, ast.AnnAssign) and part.value is None
+            if ast.unparse(part.target) not in own
+        }
+    assert declared <= PROMISED

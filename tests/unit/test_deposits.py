@@ -223,7 +223,7 @@ class Failing(MemoryStore):
     def __init__(self, method: str) -> None:
         super().__init__()
         self.fails = True
-        works = getattr(self, method)
+        works = getattr(self.outbox, method)
 
         async def fail(*args: Any, **kwargs: Any) -> Any:
             if self.fails:
@@ -231,7 +231,7 @@ class Failing(MemoryStore):
                 raise StoreError(msg)
             return await works(*args, **kwargs)
 
-        setattr(self, method, fail)
+        setattr(self.outbox, method, fail)
 
 
 @pytest.mark.parametrize("method", ["accept", "known_keys"])

@@ -219,7 +219,7 @@ async def test_what_is_under_way_ends_and_is_not_tried_again(
     slow, clock = Slow(error), ManualClock()
     path = tmp_path / "gp.sqlite3"
     store = SQLiteStore(path, clock=clock) if in_file else MemoryStore(clock=clock)
-    async with Tracker([slow], store=store) as tracker:
+    async with Tracker([slow], store=store, clock=clock) as tracker:
         await tracker.track("REG", telegram_id=ADA)
         await slow.busy.wait()
         await tracker.forget(ADA)
@@ -238,32 +238,33 @@ async def test_what_a_failing_store_left_is_erased_when_the_user_is_forgotten_ag
     tracker: Tracker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await live(tracker, ADA, "ada")
-    works, failures = store.forget_profile, iter([StoreError("disk full")])
+    works, failures = store.profiles.erase, iter([StoreError("disk full")])
 
     async def fail_once(*args: Any) -> None:
         for failure in failures:
             raise failure
         await works(*args)
 
-    monkeypatch.setattr(store, "forget_profile", fail_once)
+    monkeypatch.setattr(store.profiles, "erase", fail_once)
     with pytest.raises(StoreError):
         await tracker.forget(ADA)
     await tracker.forget(ADA)
-    assert await store.profile(ADA, named("ada")["session"]) == await store.profile(1, None)
-    assert await store.invited(named("ada")["link"]) is None
+    profile = await store.profiles.profile(ADA, named("ada")["session"])
+    assert profile == await store.profiles.profile(1, None)
+    assert await store.profiles.invited(named("ada")["link"]) is None
 
 
 async def test_what_happens_while_a_user_is_being_forgotten_is_forgotten_too(
     tracker: Tracker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await live(tracker, ADA, "ada")
-    forget_sessions, meanwhile = store.forget_sessions, []
+    forget_sessions, meanwhile = store.sessions.erase, []
 
     async def after_one_more_event(telegram_id: int) -> set[str]:
         meanwhile.append(await tracker.track("REG", telegram_id=telegram_id))
         return await forget_sessions(telegram_id)
 
-    monkeypatch.setattr(store, "forget_sessions", after_one_more_event)
+    monkeypatch.setattr(store.sessions, "erase", after_one_more_event)
     await tracker.forget(ADA)
     (event,) = meanwhile
     assert event.session_id is not None

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import string
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -16,8 +17,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fixtures import updates
+from fixtures.recorder import Recorder
 from gp_aiogram import Attribution, EventError, MemoryStore, Session, Tracker
 from gp_aiogram.identity.init_data import CLOCK_SKEW, validate_init_data
+from gp_aiogram.model.session import SessionQuery
 from gp_aiogram.sandbox import TelegramSandbox
 from gp_aiogram.testing import ManualClock
 
@@ -59,6 +62,17 @@ def store(clock: ManualClock) -> MemoryStore:
     return MemoryStore(clock=clock)
 
 
+@pytest.fixture
+async def tracker(
+    recorder: Recorder,
+    store: MemoryStore,
+    clock: ManualClock,
+) -> AsyncIterator[Tracker]:
+    tracker = Tracker([recorder], store=store, clock=clock)
+    yield tracker
+    await tracker.close(grace=0)
+
+
 def refused(init_data: Any, token: Any = TOKEN, **changes: Any) -> str:
     """Why data is refused; what must stay secret never is in it."""
     with pytest.raises(EventError) as caught:
@@ -79,7 +93,7 @@ async def test_opening_a_mini_app_by_a_link_is_a_touch(
 ) -> None:
     session = await tracker.capture_init_data(TOKEN, signed())
     assert session == Session(42, 7, "gp_a1b2c3", "startapp", OPENED, "gp_a1b2c3")
-    assert await store.find_session(7, 42) == session
+    assert await store.find_session(SessionQuery(7, 42)) == session
     event = await tracker.track("REG", telegram_id=7)
     assert event is not None
     assert (event.session_id, event.bot_id) == ("gp_a1b2c3", 42)
@@ -109,11 +123,12 @@ async def test_without_a_session_in_the_link_nothing_is_kept(
     start_param: str | None,
 ) -> None:
     assert await tracker.capture_init_data(TOKEN, signed(start_param=start_param)) is None
-    assert await store.find_session(7, None) is None
+    assert await store.find_session(SessionQuery(7)) is None
 
 
-async def test_the_bots_own_grammar_decides(store: MemoryStore) -> None:
-    tracker = Tracker([], store=store, attribution=Attribution(pattern=r"lead_\d+"))
+async def test_the_bots_own_grammar_decides(store: MemoryStore, clock: ManualClock) -> None:
+    attribution = Attribution(pattern=r"lead_\d+")
+    tracker = Tracker([], store=store, attribution=attribution, clock=clock)
     session = await tracker.capture_init_data(TOKEN, signed(start_param="lead_15"))
     assert session is not None
     assert session.session_id == "lead_15"
@@ -310,5 +325,5 @@ async def test_refused_data_leaves_no_trace(tracker: Tracker, store: MemoryStore
     forged = signed().replace("gp_a1b2c3", "gp_forged")
     with pytest.raises(EventError):
         await tracker.capture_init_data(TOKEN, forged)
-    assert await store.find_session(7, None) is None
+    assert await store.find_session(SessionQuery(7)) is None
     assert tracker.counts["captured"] == 0

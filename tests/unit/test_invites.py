@@ -30,6 +30,7 @@ from gp_aiogram import (
 )
 from gp_aiogram.sandbox import MetaSandbox, RefusedError, TelegramSandbox
 from gp_aiogram.sandbox.telegram.chats import SandboxChat
+from gp_aiogram.stores.memory.profiles import MemoryProfiles
 from gp_aiogram.web import Landing
 
 CHANNEL = -1001234567890
@@ -204,7 +205,7 @@ async def test_what_is_no_whole_link_cannot_be_bound(tracker: Tracker, link: Any
 # The whole way
 
 
-class NoInvites(MemoryStore):
+class NoInvites(MemoryProfiles):
     async def add_invite(self, link: str, session_id: str) -> None:
         msg = "the disk is full"
         raise StoreError(msg)
@@ -212,6 +213,12 @@ class NoInvites(MemoryStore):
     async def invited(self, link: str) -> str | None:
         msg = "the disk is full"
         raise StoreError(msg)
+
+
+def without_invites() -> MemoryStore:
+    store = MemoryStore()
+    store.profiles = NoInvites()
+    return store
 
 
 @asynccontextmanager
@@ -291,7 +298,7 @@ async def test_a_failing_store_costs_the_session_and_not_the_join(
     bot: Bot,
     recorder: Recorder,
 ) -> None:
-    tracker = Tracker([recorder], store=NoInvites(), auto="Subscribe")
+    tracker = Tracker([recorder], store=without_invites(), auto="Subscribe")
     dp, calls = Dispatcher(), []
     tracker.setup(dp)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gp_aiogram.errors import EventError
-from gp_aiogram.model.money import MAX_AMOUNT, amount, currency_code
+from gp_aiogram.model.money import MAX_AMOUNT, CurrencyConverter, amount, currency_code
 
 #: The same examples each time, however slow the machine is.
 steady = settings(deadline=None, derandomize=True)
@@ -219,6 +219,29 @@ def test_anything_is_an_amount_of_its_currency_or_an_event_error(value, currency
 def test_an_amount_in_whole_minor_units_is_not_changed(value):
     assert amount(value, "USD") == value
     assert amount(float(value), "USD") == value
+
+
+# What a platform takes
+
+
+def test_a_platform_supports_its_currencies_and_those_with_a_rate():
+    rates = {"gel": ("usd", "0.37")}
+    some = CurrencyConverter("Own", rates, supported=frozenset({"USD", "EUR"}))
+    assert [code for code in ("USD", " eur ", "gel", "JPY", "XTR") if some.supports(code)] == [
+        *("USD", " eur ", "gel"),
+    ]
+    every = CurrencyConverter("Own", rates)
+    assert [code for code in ("JPY", "GEL", "XTR", "USDT", "XAU") if every.supports(code)] == [
+        *("JPY", "GEL"),
+    ]
+
+
+def test_what_is_supported_is_converted_only_by_a_rate():
+    some = CurrencyConverter("Own", {"GEL": ("USD", "0.37")}, supported=frozenset({"USD"}))
+    assert some.convert("10.01", "gel") == (Decimal("3.70"), "USD")
+    assert some.convert("10.01", None) == (Decimal("10.01"), "USD")
+    with pytest.raises(EventError, match=r"Own\(rates=\{'EUR'"):
+        some.convert(1, "EUR")
 
 
 # The decimal context belongs to the bot

@@ -26,7 +26,9 @@ from gp_aiogram import (
     UserTracker,
     track,
 )
+from gp_aiogram.model.session import SessionQuery
 from gp_aiogram.stores.memory.store import MemoryStore
+from gp_aiogram.stores.records import Claim
 from gp_aiogram.testing import ManualClock
 
 
@@ -55,8 +57,8 @@ async def test_nothing_more_is_recorded(
         assert await everything(tracker, 7) == [None] * 5
         assert all(await everything(tracker, 8))
         assert await tracker.flush()
-        assert await store.find_session(7, None) is None
-        assert (await store.profile(7, None)).traits == {}
+        assert await store.find_session(SessionQuery(7)) is None
+        assert (await store.profiles.profile(7, None)).traits == {}
         assert tracker.counts["opted_out"] == 6
     assert {event.telegram_id for event in recorder.events} == {8}
 
@@ -165,7 +167,7 @@ async def clock() -> AsyncIterator[ManualClock]:
 
 async def test_what_is_under_way_is_not_tried_again(clock: ManualClock) -> None:
     unsteady = Unsteady(DeliveryFailed("down"))
-    async with Tracker([unsteady], store=MemoryStore(clock=clock)) as tracker:
+    async with Tracker([unsteady], store=MemoryStore(clock=clock), clock=clock) as tracker:
         event = await tracker.track("REG", telegram_id=7)
         await unsteady.busy.wait()
         await tracker.opt_out(7)
@@ -224,16 +226,16 @@ async def test_a_store_that_cannot_tell_loses_nothing(
 ) -> None:
     store = MemoryStore()
     async with Tracker([recorder], store=store) as tracker:
-        works, failures = store.known_keys, iter([OSError("disk")])
+        works, failures = store.outbox.claim, iter([OSError("disk")])
 
-        async def fail_once(keys: Any) -> set[str]:
+        async def fail_once(*args: Any, **kwargs: Any) -> Claim:
             for failure in failures:
                 raise failure
-            return await works(keys)
+            return await works(*args, **kwargs)
 
         monkeypatch.setattr("gp_aiogram.delivery.lane.STORE_PAUSE", 0.01)
+        monkeypatch.setattr(store.outbox, "claim", fail_once)
         event = await tracker.track("REG", telegram_id=7)
-        monkeypatch.setattr(store, "known_keys", fail_once)
         await asyncio.sleep(0.1)
         assert await tracker.flush()
     assert recorder.events == [event]

@@ -211,7 +211,7 @@ async def test_an_unreadable_profile_does_not_cost_the_event(
     async def broken(*_: Any) -> None:
         raise OSError
 
-    monkeypatch.setattr(store, "profile", broken)
+    monkeypatch.setattr(store.profiles, "profile", broken)
     assert await tracker.track("REG", telegram_id=7) is not None
     assert (await tracker.stats()).counts["profile_errors"] == 1
 

@@ -25,6 +25,7 @@ from gp_aiogram import (
     StoreError,
     Tracker,
 )
+from gp_aiogram.model.session import SessionQuery
 from gp_aiogram.testing import ManualClock
 
 DAY = timedelta(days=1)
@@ -66,7 +67,7 @@ def turn(clock: ManualClock, age: timedelta) -> None:
 
 
 async def test_touches_clicks_and_links_go_after_90_days(store: Store, clock: ManualClock) -> None:
-    async with Tracker([], store=store) as tracker:
+    async with Tracker([], store=store, clock=clock) as tracker:
         for day in range(3):
             session_id = await tracker.register_click(Click(at=now(clock)), f"gp_{day}")
             await tracker.capture(7, session_id, bot_id=42)
@@ -77,13 +78,13 @@ async def test_touches_clicks_and_links_go_after_90_days(store: Store, clock: Ma
         assert await tracker.prune() == 0
         turn(clock, timedelta(milliseconds=1))
         assert await tracker.prune() == 2
-        assert await store.invited("t.me/+0") is None
-        assert await store.invited("t.me/+1") == "gp_1"
-        first = await store.find_session(7, 42, first=True)
+        assert await store.profiles.invited("t.me/+0") is None
+        assert await store.profiles.invited("t.me/+1") == "gp_1"
+        first = await store.find_session(SessionQuery(7, 42, first=True))
         assert first is not None
         assert first.session_id == "gp_1"
-        assert (await store.profile(7, "gp_0")).click is None
-        profile = await store.profile(7, "gp_1")
+        assert (await store.profiles.profile(7, "gp_0")).click is None
+        profile = await store.profiles.profile(7, "gp_1")
         assert profile.click is not None
         assert profile.traits
         assert await tracker.prune() == 0
@@ -94,11 +95,11 @@ async def test_events_go_once_they_are_settled_and_dead_letters_after_them(
 ) -> None:
     retention = Retention(events=10 * DAY, dead_letters=20 * DAY)
     choosy, absent = Choosy(), Recorder("absent")
-    async with Tracker([choosy], store=store, retention=retention) as tracker:
+    async with Tracker([choosy], store=store, retention=retention, clock=clock) as tracker:
         for name in ("good", "bad"):
             await tracker.track(name, telegram_id=7, event_id=name)
         assert await tracker.flush()
-    waiting = Tracker([absent], store=store, retention=retention)
+    waiting = Tracker([absent], store=store, retention=retention, clock=clock)
     await waiting.track("waits", telegram_id=7, event_id="waits")
 
     async def left() -> set[str]:
@@ -119,7 +120,7 @@ async def test_events_go_once_they_are_settled_and_dead_letters_after_them(
 
 
 async def test_what_was_counted_stays_counted(store: Store, clock: ManualClock) -> None:
-    async with Tracker([Choosy()], store=store) as tracker:
+    async with Tracker([Choosy()], store=store, clock=clock) as tracker:
         assert await tracker.deposit(telegram_id=7, value=5, once="o1", event_id="e1")
         assert await tracker.track("REG", telegram_id=7, once="user")
         await tracker.opt_out(8)
@@ -138,7 +139,7 @@ async def test_what_was_counted_stays_counted(store: Store, clock: ManualClock) 
 async def test_a_refund_of_what_was_erased_is_told_to_all_that_know_refunds(
     store: Store, clock: ManualClock
 ) -> None:
-    async with Tracker([Choosy()], store=store) as tracker:
+    async with Tracker([Choosy()], store=store, clock=clock) as tracker:
         await tracker.track("Purchase", telegram_id=7, value=5, once="o1")
         assert await tracker.flush()
         turn(clock, 40 * DAY)
@@ -149,7 +150,7 @@ async def test_a_refund_of_what_was_erased_is_told_to_all_that_know_refunds(
 
 
 async def test_there_may_be_thousands_of_rows(store: Store, clock: ManualClock) -> None:
-    async with Tracker([Choosy()], store=store) as tracker:
+    async with Tracker([Choosy()], store=store, clock=clock) as tracker:
         await asyncio.gather(
             *(tracker.track("REG", telegram_id=number) for number in range(1, 1301)),
             *(tracker.capture(number, f"gp_{number}", bot_id=42) for number in range(1, 1301)),
@@ -162,7 +163,7 @@ async def test_there_may_be_thousands_of_rows(store: Store, clock: ManualClock) 
 
 async def test_pruning_does_not_disturb_deliveries(store: Store, clock: ManualClock) -> None:
     recorder = Recorder()
-    async with Tracker([recorder], store=store) as tracker:
+    async with Tracker([recorder], store=store, clock=clock) as tracker:
         for number in range(1, 301):
             await tracker.track("REG", telegram_id=number, event_id=f"old{number}")
         assert await tracker.flush()
@@ -184,7 +185,7 @@ async def test_touches_that_still_count_are_kept(clock: ManualClock) -> None:
     policy = Attribution(window=365 * DAY)
     retention = Retention(sessions=30 * DAY)
     store = MemoryStore(clock=clock)
-    tracker = Tracker([], store=store, attribution=policy, retention=retention)
+    tracker = Tracker([], store=store, attribution=policy, retention=retention, clock=clock)
     await tracker.capture(7, "gp_a", bot_id=42)
     turn(clock, 365 * DAY)
     assert await tracker.prune() == 0
@@ -197,14 +198,14 @@ async def test_touches_that_still_count_are_kept(clock: ManualClock) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prune a hundred times a second instead of every hour."""
-    monkeypatch.setattr("gp_aiogram.model.retention._FIRST_ROUND", 0.01)
-    monkeypatch.setattr("gp_aiogram.model.retention._ROUNDS", 0.01)
+    monkeypatch.setattr("gp_aiogram.tracker.pruning._FIRST_ROUND", 0.01)
+    monkeypatch.setattr("gp_aiogram.tracker.pruning._ROUNDS", 0.01)
 
 
 async def erased(store: MemoryStore) -> None:
     """Wait until the touch of the user is gone."""
     for _ in range(500):
-        if await store.find_session(7, None) is None:
+        if await store.find_session(SessionQuery(7)) is None:
             return
         await asyncio.sleep(0.01)
     pytest.fail("nothing was erased")
@@ -213,7 +214,7 @@ async def erased(store: MemoryStore) -> None:
 @pytest.mark.usefixtures("quick")
 async def test_a_started_tracker_prunes_by_itself_until_it_is_closed(clock: ManualClock) -> None:
     store = MemoryStore(clock=clock)
-    async with Tracker([], store=store) as tracker:
+    async with Tracker([], store=store, clock=clock) as tracker:
         await tracker.start()
         for _ in range(2):
             await tracker.capture(7, "gp_a")
@@ -229,15 +230,15 @@ async def test_a_store_that_fails_does_not_end_the_job(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = MemoryStore(clock=clock)
-    works, failures = store.prune_sessions, iter([StoreError("disk full"), OSError()])
+    works, failures = store.sessions.prune, iter([StoreError("disk full"), OSError()])
 
     async def fail_twice(*args: Any) -> int:
         for failure in failures:
             raise failure
         return await works(*args)
 
-    monkeypatch.setattr(store, "prune_sessions", fail_twice)
-    async with Tracker([], store=store) as tracker:
+    monkeypatch.setattr(store.sessions, "prune", fail_twice)
+    async with Tracker([], store=store, clock=clock) as tracker:
         await tracker.capture(7, "gp_a")
         turn(clock, 91 * DAY)
         await erased(store)
@@ -256,6 +257,7 @@ async def test_the_longest_age_keeps_everything(clock: ManualClock) -> None:
     tracker = Tracker(
         [],
         store=MemoryStore(clock=clock),
+        clock=clock,
         retention=Retention(sessions=longest, events=longest, dead_letters=longest),
     )
     await tracker.capture(7, "gp_a")

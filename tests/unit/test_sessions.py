@@ -14,7 +14,7 @@ from aiogram.types import Message
 from fixtures import updates
 from fixtures.banks import STORES
 from fixtures.recorder import Feed, Recorder
-from gp_aiogram import Attribution, Event, SplitStore, Store, Tracker, UserTracker, track
+from gp_aiogram import Attribution, Event, Store, Tracker, UserTracker, track
 from gp_aiogram.model.session import Source
 from gp_aiogram.tracker.before_send import BeforeSend
 
@@ -25,14 +25,14 @@ Make = Callable[..., Tracker]
 
 
 @pytest.fixture(params=[*STORES, "split"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store | SplitStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "split":
-        return SplitStore.of(STORES["memory"](tmp_path), STORES["memory"](tmp_path))
+        return Store.of(STORES["memory"](tmp_path), STORES["memory"](tmp_path))
     return STORES[request.param](tmp_path)
 
 
 @pytest.fixture
-async def make(store: Store | SplitStore, recorder: Recorder) -> AsyncIterator[Make]:
+async def make(store: Store, recorder: Recorder) -> AsyncIterator[Make]:
     """Make a tracker with a policy."""
     made: list[Tracker] = []
 
@@ -147,14 +147,14 @@ async def test_a_session_that_is_the_users_already_stays_as_old_as_it_is(make: M
 
 @pytest.mark.parametrize("policy", [{}, {"touch": "first"}], ids=str)
 async def test_a_session_that_is_named_again_and_again_is_one_touch(
-    make: Make, store: Store | SplitStore, policy: dict[str, Any]
+    make: Make, store: Store, policy: dict[str, Any]
 ) -> None:
     tracker = make(**policy)
     await touched(tracker, ("gp_invite", "invite", 2))
     for day in range(3):
         at = NOON + day * DAY
         await tracker.track("Lead", telegram_id=7, bot_id=42, session_id="gp_a", event_time=at)
-    assert await store.sessions.prune_sessions(NOON + 9 * DAY, 99) == 2
+    assert await store.sessions.prune(NOON + 9 * DAY, 99) == 2
 
 
 @pytest.mark.parametrize("event", ["Purchase", "deposit", "refund"])

@@ -19,10 +19,11 @@ from gp_aiogram import (
     MemoryStore,
     Session,
     SessionStore,
-    SplitStore,
     SQLiteStore,
+    Store,
     Tracker,
 )
+from gp_aiogram.stores.memory.sessions import MemorySessions
 from gp_aiogram.testing import ManualClock
 
 NOW = datetime.now(timezone.utc)
@@ -181,9 +182,9 @@ async def test_the_event_is_on_disk_when_track_returns(tmp_path: Path) -> None:
 async def test_the_bot_is_found_by_a_touch_then_by_an_event_then_because_it_is_the_only(
     tracker: Tracker,
 ) -> None:
-    tracker.bots[40] = None
+    tracker.meet_bot(40)
     assert (await tracker.track("A", telegram_id=7)).bot_id == 40
-    tracker.bots[41] = None
+    tracker.meet_bot(41)
     assert (await tracker.track("A", telegram_id=7)).bot_id == 40
     assert (await tracker.track("A", telegram_id=8)).bot_id is None
     await tracker.track("A", telegram_id=8, bot_id=43)
@@ -303,19 +304,18 @@ class OwnSessions(SessionStore):
     def __init__(self) -> None:
         self.sessions: list[Session] = []
 
-    async def add_session(self, session: Session) -> None:
+    async def add(self, session: Session) -> None:
         self.sessions.append(session)
 
-    async def find_session(self, telegram_id: int, bot_id: int | None, **_: Any) -> Session | None:
-        found = [one for one in self.sessions if one.telegram_id == telegram_id]
-        return found[-1] if found else None
+    async def history(self, telegram_id: int, **_: Any) -> list[Session]:
+        return [one for one in self.sessions if one.telegram_id == telegram_id]
 
-    async def forget_sessions(self, telegram_id: int) -> set[str]:
+    async def erase(self, telegram_id: int) -> set[str]:
         gone = [one for one in self.sessions if one.telegram_id == telegram_id]
         self.sessions = [one for one in self.sessions if one not in gone]
         return {one.session_id for one in gone}
 
-    async def prune_sessions(self, before: datetime, limit: int) -> int:
+    async def prune(self, before: datetime, limit: int) -> int:
         gone = [one for one in self.sessions if one.at < before][:limit]
         self.sessions = [one for one in self.sessions if one not in gone]
         return len(gone)
@@ -338,7 +338,7 @@ async def test_a_session_store_alone_keeps_the_default_outbox(
 
 
 async def test_sessions_and_outbox_may_be_given_apart(recorder: Recorder) -> None:
-    store = SplitStore.of(OwnSessions(), MemoryStore())
+    store = Store.of(OwnSessions(), MemoryStore())
     async with Tracker([recorder], store=store) as tracker:
         await tracker.capture(7, "gp_a", bot_id=42)
         assert (await tracker.track("REG", telegram_id=7)).session_id == "gp_a"
@@ -365,14 +365,14 @@ async def test_what_became_of_an_event_can_be_seen(
     assert delivery.state == "delivered"
     stats = await tracker.stats()
     assert stats.destinations["recorder"].deliveries == {"delivered": 1}
-    assert stats.destinations["recorder"].state == "open"
+    assert stats.destinations["recorder"].state == "healthy"
 
 
 async def test_dead_letters_can_be_seen_and_replayed() -> None:
     clock = ManualClock()
     recorder = Recorder()
     recorder.max_age = timedelta(days=7)
-    async with Tracker([recorder], store=MemoryStore(clock=clock)) as tracker:
+    async with Tracker([recorder], store=MemoryStore(clock=clock), clock=clock) as tracker:
         old = datetime.fromtimestamp(clock.time(), timezone.utc) - timedelta(days=8)
         event = await tracker.track("REG", telegram_id=7, event_time=old)
         assert await tracker.flush(5)
@@ -466,16 +466,16 @@ async def test_a_warning_says_that_nobody_delivers(
     assert len(warnings) == 1
 
 
-class SlowStore(MemoryStore):
+class SlowSessions(MemorySessions):
     """Takes touches once it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.takes = asyncio.Event()
 
-    async def add_session(self, session: Session) -> None:
+    async def add(self, session: Session) -> None:
         await self.takes.wait()
-        await super().add_session(session)
+        await super().add(session)
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["whole store", "split store"])
@@ -483,13 +483,14 @@ async def test_an_event_waits_for_the_touch_that_is_being_kept(
     recorder: Recorder,
     apart: bool,
 ) -> None:
-    store = SlowStore()
-    tracker = Tracker([recorder], store=SplitStore.of(store, store) if apart else store)
+    sessions, store = SlowSessions(), MemoryStore()
+    store.sessions = sessions
+    tracker = Tracker([recorder], store=Store.of(sessions, MemoryStore()) if apart else store)
     captured = asyncio.create_task(tracker.capture(7, "gp_a", bot_id=42))
     await asyncio.sleep(0)
     tracked = asyncio.create_task(tracker.track("REG", telegram_id=7, bot_id=42))
     await asyncio.wait([tracked], timeout=0.05)
-    store.takes.set()
+    sessions.takes.set()
     await captured
     event = await tracked
     assert event is not None

@@ -27,6 +27,7 @@ from gp_aiogram.stores.contract import Store
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.web import Landing, fields
 from gp_aiogram.web.limits import PerIpLimit
+from gp_aiogram.stores.memory.profiles import MemoryProfiles
 from gp_aiogram.web.visitors import Visitors
 
 BROWSER = (
@@ -38,10 +39,16 @@ WITH_SESSION = re.compile(r"https://t\.me/my_bot\?start=(gp_[0-9a-f]{28})")
 FBCLID = "IwAR0aBcDeFgHiJkLmNoPqRsTuVwXyZ-_0123456789"
 
 
-class Broken(MemoryStore):
+class Broken(MemoryProfiles):
     async def add_click(self, session_id: str, click: Click) -> bool:
         msg = "the disk is full"
         raise OSError(msg)
+
+
+def with_profiles(profiles: MemoryProfiles) -> MemoryStore:
+    store = MemoryStore()
+    store.profiles = profiles
+    return store
 
 
 class Server:
@@ -77,7 +84,7 @@ class Server:
             return answer, await answer.json()
 
     async def click(self, session_id: str) -> Click:
-        profile = await self.tracker._profiles.profile(1, session_id)
+        profile = await self.tracker.store.profiles.profile(1, session_id)
         assert profile.click
         return profile.click
 
@@ -419,7 +426,7 @@ async def test_machines_get_none(server: Server, user_agent: str) -> None:
     assert await server.location("?fbclid=x", User_Agent=user_agent) == PLAIN
     answer, content = await server.post(User_Agent=user_agent)
     assert (answer.status, content) == (200, {"session_id": None, "link": PLAIN})
-    assert server.tracker._profiles._clicks == {}
+    assert server.tracker.store.profiles._clicks == {}
 
 
 @pytest.mark.parametrize(
@@ -733,7 +740,7 @@ async def test_no_other_origin_may(origin: str) -> None:
         ) as answer:
             assert answer.status == 403
             assert "Access-Control-Allow-Origin" not in answer.headers
-        assert server.tracker._profiles._clicks == {}
+        assert server.tracker.store.profiles._clicks == {}
 
 
 async def test_the_servers_own_pages_may(server: Server) -> None:
@@ -787,7 +794,7 @@ async def test_the_script_is_small_and_cacheable() -> None:
 
 
 async def test_a_failing_store_never_costs_the_click(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(Broken()) as server:
+    async with serving(with_profiles(Broken())) as server:
         assert await server.location("?fbclid=x") == PLAIN
         answer, content = await server.post()
         assert (answer.status, content["session_id"], content["link"]) == (503, None, PLAIN)
@@ -796,26 +803,26 @@ async def test_a_failing_store_never_costs_the_click(caplog: pytest.LogCaptureFi
     assert FBCLID not in caplog.text
 
 
-class Slow(MemoryStore):
+class Slow(MemoryProfiles):
     async def add_click(self, session_id: str, click: Click) -> bool:
         await asyncio.sleep(60)
         return True
 
 
-class Torn(MemoryStore):
+class Torn(MemoryProfiles):
     async def add_click(self, session_id: str, click: Click) -> bool:
         raise asyncio.CancelledError
 
 
 async def test_nobody_waits_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gp_aiogram.web.landing._STORE_PATIENCE", 0.05)
-    async with serving(Slow()) as server:
+    async with serving(with_profiles(Slow())) as server:
         assert await server.location() == PLAIN
         assert server.tracker.counts["click_errors"] == 1
 
 
 async def test_a_store_that_is_torn_down_is_no_reason_to_hang_up() -> None:
-    async with serving(Torn()) as server:
+    async with serving(with_profiles(Torn())) as server:
         assert await server.location() == PLAIN
         assert server.tracker.counts["click_errors"] == 1
 
@@ -895,7 +902,7 @@ async def test_behind_a_unix_socket(tmp_path: Path) -> None:
             match = WITH_SESSION.search((await reader.read()).decode())
             writer.close()
             assert match
-            profile = await tracker._profiles.profile(1, match[1])
+            profile = await tracker.store.profiles.profile(1, match[1])
             assert profile.click is not None
             assert profile.click.ip == ip
     finally:

@@ -73,7 +73,7 @@ class Site:
 
     @property
     def clicks(self) -> dict[str, Click]:
-        return self._store._clicks
+        return self._store.profiles._clicks
 
     @property
     def session(self) -> tuple[str, Click]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -18,19 +18,21 @@ import httpx
 from gp_aiogram.destinations.ad_platform import (
     AdDestination,
     WarnOnce,
-    built,
     external_ids,
     hashed_fields,
     map_contents,
     money_fields,
-    validate_choice,
-    validate_code,
-    validate_names,
-    validate_test_code,
     visitor_ip,
 )
+from gp_aiogram.destinations.arguments import (
+    validate_choice,
+    validate_code,
+    validate_event_names,
+    validate_secret,
+    validate_test_code,
+)
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import json_object, validate_secret
+from gp_aiogram.destinations.http import json_object
 from gp_aiogram.destinations.meta.errors import meta_error
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import NUMBER, TEXT, WHOLE, Table, one_of, reader
@@ -59,12 +61,12 @@ ACTION_SOURCES = (
     "website",
 )
 
-#: What a renewal of a subscription is: nobody did anything.
+#: Where subscriptions are renewed.
 _RENEWAL_SOURCE = "system_generated"
 
 _VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}")
 
-#: Traits that are sent hashed; Meta calls them as we do. The user's id is made apart.
+#: Traits that are sent hashed; Meta calls them as we do. The user's id is built separately.
 _HASHED = {field: field for field in FIELDS if field != "external_id"}
 
 _DELIVERY = one_of("in_store", "curbside", "home_delivery")
@@ -107,7 +109,7 @@ _STANDARD: Mapping[str, Table] = {
 
 _read_standard = reader(_STANDARD, "user_data")
 
-#: Set by the event alone.
+#: Taken from the event alone, never from ``user_data``.
 _OF_THE_EVENT = frozenset({"value", "currency"})
 
 
@@ -133,8 +135,10 @@ class MetaCAPI(AdDestination):
         sent as ``"chat"``. Renewals of subscriptions are ``"system_generated"`` in any case.
     :param test_event_code: shows events under Test Events; they count all the same.
     :param app_secret: adds ``appsecret_proof`` to each request, which an app may demand.
+    :param name: tells this destination from others.
     :param event_names: what to call our events there, over
         :data:`gp_aiogram.model.catalogue.META`.
+    :param only: names of the events that go there; None means all.
     :param rates: currencies to convert, e.g. ``{"UZS": ("USD", Decimal("0.00008"))}``: one unit is
         worth so much. Meta takes every code of ISO 4217, so no other needs one.
     :param data_processing_options: ``["LDU"]`` for Limited Data Use, ``[]`` to say that there is
@@ -164,6 +168,7 @@ class MetaCAPI(AdDestination):
         app_secret: str | None = None,
         name: str = "meta",
         event_names: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
         rates: Rates | None = None,
         data_processing_options: Sequence[str] | None = None,
         data_processing_options_country: int | None = None,
@@ -172,12 +177,16 @@ class MetaCAPI(AdDestination):
     ) -> None:
         token = validate_secret("MetaCAPI(access_token=...)", access_token)
         proof = None if app_secret is None else _proof(token, app_secret)
+        own_names = validate_event_names("MetaCAPI(event_names=...)", event_names)
         super().__init__(
             name=name,
             base_url=base_url,
             headers={"authorization": f"Bearer {token}"},
-            secrets=tuple(secret for secret in (token, app_secret, proof) if secret),
+            secrets=[secret for secret in (token, app_secret, proof) if secret],
+            only=only,
             transport=transport,
+            event_names={**catalogue.META, **own_names},
+            converter=CurrencyConverter("MetaCAPI", rates),
         )
         self.pixel_id = validate_code("MetaCAPI(pixel_id=...)", pixel_id)
         self.action_source = validate_choice(
@@ -186,9 +195,7 @@ class MetaCAPI(AdDestination):
             ACTION_SOURCES,
             advice="; Meta keeps app for apps and business_messaging for its own messengers",
         )
-        self._path = f"/{_checked_version(api_version)}/{self.pixel_id}/events"
-        self._names = validate_names("MetaCAPI(event_names=...)", catalogue.META, event_names)
-        self._exchange = CurrencyConverter("MetaCAPI", rates)
+        self._path = f"/{_validate_version(api_version)}/{self.pixel_id}/events"
         self._privacy = _processing(
             data_processing_options,
             data_processing_options_country,
@@ -202,51 +209,58 @@ class MetaCAPI(AdDestination):
                 self.name,
                 "Meta uses such events for targeting and measurement like all others",
             )
-        self._once = WarnOnce()
+        self._warn_once = WarnOnce(self.name)
 
     def __repr__(self) -> str:
         return f"MetaCAPI(pixel_id={self.pixel_id!r}, name={self.name!r})"
 
-    async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
+    def prepare(self, event: Event) -> dict[str, Any]:
+        """Build an item of ``data``.
+
+        :raises EventRejected: when a Purchase has no value, or the currency is neither supported
+            nor convertible.
+        """
+        name = self.platform_name(event)
+        custom = self._custom_data(event)
+        if name == "Purchase" and "value" not in custom:
+            msg = "Meta takes no Purchase without a value (error 2804009): give track() a value"
+            raise EventRejected(msg)
+        user = {
+            "external_id": external_ids(event, "meta"),
+            **hashed_fields(event, "meta", _HASHED),
+        }
+        page: dict[str, str] = {}
+        if event.click is not None:
+            user |= _browser(event.click)
+            page = _page(event.click)
+        item = {
+            "event_name": name,
+            "event_time": int(event.event_time.timestamp()),
+            "event_id": event.event_id,
+            "action_source": self._action_source(event, user, page),
+            "user_data": user,
+            **page,
+            **self._privacy,
+        }
+        if custom:
+            item["custom_data"] = custom
+        return item
+
+    async def send(self, batch: Sequence[Mapping[str, Any]]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds Meta's ``fbtrace_id`` and ``messages``.
 
         An answer that counts fewer events than were sent does not tell which: all are sent again.
 
         :raises DeliveryError: as the contract says.
         """
-        data = await built(events, self._server_event)
-        response = await self.post(self._path, {"data": data, **self._main})
-        return [self._receipt(response, len(events))] * len(events)
-
-    def _server_event(self, event: Event) -> dict[str, Any]:
-        click = None if event.click is None else event.click.with_fbc()
-        page = {} if click is None else _page(click)
-        user = {
-            "external_id": external_ids(event, "meta"),
-            **hashed_fields(event, "meta", _HASHED),
-            **({} if click is None else _browser(click)),
-        }
-        name = self._names.get(event.name, event.name)
-        custom = self._custom_data(event)
-        if name == "Purchase" and "value" not in custom:
-            msg = "Meta takes no Purchase without a value (error 2804009): give track() a value"
-            raise EventRejected(msg)
-        return {
-            "event_name": name,
-            "event_time": int(event.event_time.timestamp()),
-            "event_id": event.event_id,
-            "action_source": self._action_source(event, user, page),
-            **page,
-            "user_data": user,
-            **({"custom_data": custom} if custom else {}),
-            **self._privacy,
-        }
+        response = await self.post(self._path, {"data": list(batch), **self._main})
+        return [self._read(response, len(batch))] * len(batch)
 
     def _action_source(
         self,
         event: Event,
         user: Mapping[str, Any],
-        page: Mapping[str, Any],
+        page: Mapping[str, str],
     ) -> str:
         if _is_renewal(event):
             return _RENEWAL_SOURCE
@@ -256,7 +270,7 @@ class MetaCAPI(AdDestination):
 
     def _custom_data(self, event: Event) -> dict[str, Any]:
         if not event.user_data:
-            return dict(money_fields(event, self._exchange))
+            return money_fields(event, self._converter)
         custom: dict[str, Any] = {}
         standard: dict[str, Any] = {}
         given = map_contents(event.user_data, _CONTENT_NAMES)
@@ -265,18 +279,20 @@ class MetaCAPI(AdDestination):
                 standard[key] = part
             elif key not in _OF_THE_EVENT and isinstance(part, (str, int, float)):
                 custom[key] = part
-        return {**custom, **self._standard(standard), **money_fields(event, self._exchange)}
+        if standard:
+            custom |= self._standard(standard)
+        return custom | money_fields(event, self._converter)
 
     def _standard(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        misfits: list[str] = []
-        known: dict[str, Any] = _read_standard(given, misfits) or {}
-        self._once.warn(self.name, misfits)
-        return known
+        errors: list[str] = []
+        standard: dict[str, Any] = _read_standard(given, errors) or {}
+        self._warn_once.warn(errors)
+        return standard
 
-    def _receipt(self, response: httpx.Response, sent: int) -> Receipt:
+    def _read(self, response: httpx.Response, sent: int) -> Receipt:
         error = meta_error(response)
         if error is not None:
-            raise self.cleaned(error)
+            raise self.redact_error(error)
         answer = json_object(response)
         received = answer.get("events_received")
         if not response.is_success or isinstance(received, bool) or not isinstance(received, int):
@@ -285,25 +301,22 @@ class MetaCAPI(AdDestination):
             msg = f"Meta received {received} of {sent} events and does not say which"
             raise DeliveryFailed(msg, ambiguous=True)
         messages = answer.get("messages")
-        told = {
-            "fbtrace_id": answer.get("fbtrace_id"),
-            "messages": "; ".join(map(str, messages)) if isinstance(messages, list) else None,
-        }
-        return {key: self._reason(str(text)) for key, text in told.items() if text}
+        told = "; ".join(map(str, messages)) if isinstance(messages, list) else None
+        return self.receipt({"fbtrace_id": answer.get("fbtrace_id"), "messages": told})
 
     def _not_metas(self, response: httpx.Response) -> DeliveryError:
-        """Judge an answer that does not come from Meta: a page of HTML from something between."""
+        """Return the error for an answer of something in between, such as a page of HTML."""
         if response.is_redirect or response.status_code in _TOLD_BY_STATUS:
             self.raise_for_status(response)
         msg = f"the answer is not Meta's: HTTP {response.status_code}: {response.text}"
-        return DeliveryFailed(self._reason(msg), ambiguous=True)
+        return DeliveryFailed(self.redact(msg), ambiguous=True)
 
 
 #: Required by Meta when ``action_source`` is ``website``.
 _WEBSITE_NEEDS = frozenset({"event_source_url", "client_user_agent"})
 
-#: Statuses whose meaning does not depend on who says it: too large (halving the batch helps),
-#: slow down, not now.
+#: Statuses that mean the same whoever sends them: too large (a smaller batch helps), slow down,
+#: not now.
 _TOLD_BY_STATUS = frozenset({413, 429, 503})
 
 
@@ -313,7 +326,7 @@ def _proof(token: str, app_secret: str) -> str:
     return hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
 
 
-def _checked_version(version: object) -> str:
+def _validate_version(version: object) -> str:
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         msg = f"MetaCAPI(api_version=...) must look like 'v26.0', not {short_repr(version)}"
         raise ConfigurationError(msg)
@@ -321,7 +334,7 @@ def _checked_version(version: object) -> str:
 
 
 def _processing(options: object, country: object, state: object) -> dict[str, Any]:
-    """Return what each event says, by Meta's "Data Processing Options"."""
+    """Return what each event says of Meta's "Data Processing Options"."""
     places = {"country": country, "state": state}
     if options is None and country is None and state is None:
         return {}
@@ -359,9 +372,10 @@ def _page(click: Click) -> dict[str, str]:
 
 def _browser(click: Click) -> dict[str, str]:
     """Return what Meta wants as it is, never hashed."""
+    fbc, fbp = click.meta_ids()
     known = {
-        "fbc": click.fbc,
-        "fbp": click.fbp,
+        "fbc": fbc,
+        "fbp": fbp,
         "client_ip_address": visitor_ip(click.ip),
         "client_user_agent": click.user_agent,
     }

@@ -23,14 +23,14 @@ from gp_aiogram.errors import (
     RateLimited,
 )
 
-_REFUSED = (3, 10, 102, 190, *range(200, 300))
-_THROTTLED = (4, 17, 32, 341, 368, 613, *range(80000, 80015))
-_UNREACHABLE = (1, 2, 5000, 21009)
+_MISCONFIGURED = (3, 10, 102, 190, *range(200, 300))
+_RATE_LIMITED = (4, 17, 32, 341, 368, 613, *range(80000, 80015))
+_FAILED = (1, 2, 5000, 21009)
 
-_VERDICTS: Mapping[int, type[DeliveryError]] = {
-    **dict.fromkeys(_REFUSED, DestinationMisconfigured),
-    **dict.fromkeys(_THROTTLED, RateLimited),
-    **dict.fromkeys(_UNREACHABLE, DeliveryFailed),
+_ERRORS: Mapping[int, type[DeliveryError]] = {
+    **dict.fromkeys(_MISCONFIGURED, DestinationMisconfigured),
+    **dict.fromkeys(_RATE_LIMITED, RateLimited),
+    **dict.fromkeys(_FAILED, DeliveryFailed),
 }
 
 #: "Invalid parameter": the events are bad, unless a subcode says otherwise.
@@ -39,7 +39,7 @@ _INVALID = 100
 #: Of code 100: no such pixel, or the token may not use it.
 _NO_SUCH_PIXEL = 33
 
-#: What known subcodes of code 100 say, in a language that is always the same.
+#: What known subcodes of code 100 say; Meta's own texts come in any language.
 _SUBCODES: Mapping[int, str] = {
     _NO_SUCH_PIXEL: "no such pixel, or the access token may not use it",
     2804003: "event_time is more than 7 days ago",
@@ -52,15 +52,15 @@ _SUBCODES: Mapping[int, str] = {
     2804066: "no event for this messaging channel",
 }
 
-#: More than any wait that the courier keeps, in minutes.
-_LONGEST_WAIT = 1440
+#: A wait that is longer is cut, in minutes: a day.
+_LONGEST_WAIT = 24 * 60
 
-#: Headers with the load that a token causes; minutes to wait may be in them.
+#: Headers with the load that a token causes, and perhaps minutes to wait.
 _USAGE_HEADERS = ("x-business-use-case-usage", "x-business-use-case")
 
 
 def meta_error(response: httpx.Response) -> DeliveryError | None:
-    """Return the error in an answer, None when it is a success or not Meta's."""
+    """Return the error in an answer; None when it is a success or not Meta's."""
     error = json_object(response).get("error")
     if not isinstance(error, dict):
         return None
@@ -75,9 +75,9 @@ def meta_error(response: httpx.Response) -> DeliveryError | None:
 
 def _kind(error: Mapping[str, Any], status: int) -> type[DeliveryError]:
     code = error.get("code")
-    verdict = _VERDICTS.get(code) if isinstance(code, int) else None
-    if verdict is not None:
-        return verdict
+    known = _ERRORS.get(code) if isinstance(code, int) else None
+    if known is not None:
+        return known
     if code == _INVALID and error.get("error_subcode") == _NO_SUCH_PIXEL:
         return DestinationMisconfigured
     if error.get("is_transient") is True:

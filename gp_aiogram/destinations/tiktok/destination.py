@@ -5,7 +5,7 @@ Source of every rule, unless named otherwise: TikTok's "Report App, Web, Offline
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import httpx
@@ -13,22 +13,24 @@ import httpx
 from gp_aiogram.destinations.ad_platform import (
     AdDestination,
     WarnOnce,
-    built,
     external_ids,
     hashed_fields,
     map_contents,
     money_fields,
-    validate_choice,
-    validate_code,
-    validate_names,
-    validate_test_code,
     visitor_ip,
 )
+from gp_aiogram.destinations.arguments import (
+    validate_choice,
+    validate_code,
+    validate_event_names,
+    validate_secret,
+    validate_test_code,
+)
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import json_object, validate_secret
+from gp_aiogram.destinations.http import json_object
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import is_digest, reader
-from gp_aiogram.destinations.tiktok.errors import TAKEN, answered_code, tiktok_error
+from gp_aiogram.destinations.tiktok.errors import ACCEPTED, answered_code, tiktok_error
 from gp_aiogram.destinations.tiktok.schema import (
     CONTENT_NAMES,
     EVENTS,
@@ -36,7 +38,7 @@ from gp_aiogram.destinations.tiktok.schema import (
     PLAIN,
     PROPERTIES,
     USERS,
-    misfits,
+    schema_errors,
 )
 from gp_aiogram.errors import ConfigurationError, DeliveryFailed, EventRejected, short_repr
 from gp_aiogram.model import catalogue
@@ -47,6 +49,9 @@ from gp_aiogram.model.money import TIKTOK_CURRENCIES, CurrencyConverter, Rates
 _PATH = "/open_api/v1.3/event/track/"
 
 _NAMES = {"web": catalogue.TIKTOK_WEB, "app": catalogue.TIKTOK_APP}
+
+#: What a receipt keeps of an answer.
+_RECEIPT = ("request_id", "message")
 
 _read_properties = reader(PROPERTIES, "user_data")
 
@@ -64,16 +69,19 @@ class TikTokEvents(AdDestination):
     ``contents`` (whose fields may have Meta's names), and nothing else. What names or looks like
     personal data is left out.
 
-    TikTok documents no oldest event, so ``retry_for`` alone ends the trying. It de-duplicates by
-    name and event id within 48 hours of the first receipt; a repeated request holds the same ids.
+    TikTok documents no limit on the age of events, so ``retry_for`` alone ends the retries. It
+    de-duplicates by name and event id within 48 hours of the first receipt; a repeated request
+    holds the same ids.
 
     :param pixel_code: of the pixel; with ``event_source="app"`` the TikTok App ID.
     :param access_token: sent in the ``Access-Token`` header.
     :param event_source: ``"web"``, or ``"app"`` for accounts that TikTok allows it.
     :param page_url: address of the page to name when the click has none.
     :param test_event_code: shows events under Test Events. TikTok says that they are not counted.
+    :param name: tells this destination from others.
     :param event_names: what to call our events there, over those of
         :mod:`gp_aiogram.model.catalogue`; its ``TIKTOK_2025`` has the names of 2025-05.
+    :param only: names of the events that go there; None means all.
     :param rates: what one unit of a currency that TikTok does not take is worth in one that it
         takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``. Without a rate, an event with such a
         value is a dead letter.
@@ -99,30 +107,32 @@ class TikTokEvents(AdDestination):
         test_event_code: str | None = None,
         name: str = "tiktok",
         event_names: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
         rates: Rates | None = None,
         limited_data_use: bool | None = None,
         app_id: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         token = validate_secret("TikTokEvents(access_token=...)", access_token)
-        super().__init__(
-            name=name,
-            base_url=base_url,
-            headers={"access-token": token},
-            secrets=(token,),
-            transport=transport,
-        )
-        self.pixel_code = validate_code("TikTokEvents(pixel_code=...)", pixel_code)
         self.event_source = validate_choice(
             "TikTokEvents(event_source=...)",
             event_source,
             EVENTS,
             advice="; crm events are for TikTok's lead ads, offline ones for e-mail and phone",
         )
-        names = _NAMES[self.event_source]
-        self._names = validate_names("TikTokEvents(event_names=...)", names, event_names)
-        self._exchange = CurrencyConverter("TikTokEvents", rates, taken=TIKTOK_CURRENCIES)
-        self._page_url = _checked_page(page_url)
+        own_names = validate_event_names("TikTokEvents(event_names=...)", event_names)
+        super().__init__(
+            name=name,
+            base_url=base_url,
+            headers={"access-token": token},
+            secrets=(token,),
+            only=only,
+            transport=transport,
+            event_names={**_NAMES[self.event_source], **own_names},
+            converter=CurrencyConverter("TikTokEvents", rates, supported=TIKTOK_CURRENCIES),
+        )
+        self.pixel_code = validate_code("TikTokEvents(pixel_code=...)", pixel_code)
+        self._page_url = _validate_page(page_url)
         self._app_id = validate_code("TikTokEvents(app_id=...)", app_id or self.pixel_code)
         self._privacy = _limited_use(limited_data_use)
         self._root = {"event_source": self.event_source, "event_source_id": self.pixel_code}
@@ -133,58 +143,64 @@ class TikTokEvents(AdDestination):
                 self.name,
                 "TikTok leaves test events out of its figures",
             )
-        self._once = WarnOnce()
+        self._warn_once = WarnOnce(self.name)
 
     def __repr__(self) -> str:
         return f"TikTokEvents(pixel_code={self.pixel_code!r}, name={self.name!r})"
 
-    async def send(self, events: Sequence[Event]) -> Sequence[Receipt]:
+    def prepare(self, event: Event) -> dict[str, Any]:
+        """Build an item of ``data``.
+
+        :raises EventRejected: when no page is known, or the currency is neither supported nor
+            convertible.
+        """
+        item = {
+            "event": self.platform_name(event),
+            "event_time": int(event.event_time.timestamp()),
+            "event_id": event.event_id,
+            **self._place(event),
+            **self._privacy,
+        }
+        if user := self._user(event):
+            item["user"] = user
+        if properties := self._properties(event):
+            item["properties"] = properties
+        if wrong := schema_errors(item, self.event_source):
+            msg = f"not sent, by TikTok's tables of fields: {'; '.join(wrong)}"
+            raise EventRejected(self.redact(msg))
+        return item
+
+    async def send(self, batch: Sequence[Mapping[str, Any]]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds the ``request_id`` and the ``message``.
 
         :raises DeliveryError: as the contract says.
         """
-        data = await built(events, self._item)
-        response = await self.post(_PATH, {**self._root, "data": data})
-        return [self._receipt(response)] * len(events)
-
-    def _item(self, event: Event) -> dict[str, Any]:
-        item = self._known(event)
-        if wrong := misfits(item, self.event_source):
-            msg = f"not sent, by TikTok's tables of fields: {'; '.join(wrong)}"
-            raise EventRejected(self._reason(msg))
-        return item
-
-    def _known(self, event: Event) -> dict[str, Any]:
-        item = {
-            "event": self._names.get(event.name, event.name),
-            "event_time": int(event.event_time.timestamp()),
-            "event_id": event.event_id,
-            "user": self._user(event),
-            "properties": {**self._properties(event), **money_fields(event, self._exchange)},
-            **self._place(event),
-            **self._privacy,
-        }
-        return {name: part for name, part in item.items() if part != {}}
+        response = await self.post(_PATH, {**self._root, "data": list(batch)})
+        return [self._read(response)] * len(batch)
 
     def _user(self, event: Event) -> dict[str, Any]:
         user = {
             "external_id": external_ids(event, "tiktok"),
             **hashed_fields(event, "tiktok", HASHED),
-            **_plain(event.traits.get("tiktok", {})),
-            **({} if event.click is None else _browser(event.click)),
+            **_plain_fields(event.traits.get("tiktok", {})),
         }
+        if event.click is not None:
+            user |= _browser(event.click)
         return {name: user[name] for name in USERS[self.event_source] if name in user}
 
     def _properties(self, event: Event) -> dict[str, Any]:
+        money = money_fields(event, self._converter)
+        if not event.user_data:
+            return money
         shared = shareable(map_contents(event.user_data, CONTENT_NAMES))
         known = {key: part for key, part in shared.items() if key in PROPERTIES}
-        wrong: list[str] = []
-        properties: dict[str, Any] = _read_properties(known, wrong) or {}
-        self._once.warn(self.name, wrong)
-        return properties
+        errors: list[str] = []
+        properties: dict[str, Any] = _read_properties(known, errors) or {}
+        self._warn_once.warn(errors)
+        return properties | money
 
     def _place(self, event: Event) -> dict[str, Any]:
-        """Return where it happened: on a page, or in an app."""
+        """Return where the event happened: on a page, or in an app."""
         if self.event_source == "app":
             return {"app": {"app_id": self._app_id}}
         click = event.click
@@ -198,23 +214,23 @@ class TikTokEvents(AdDestination):
             )
             raise EventRejected(msg)
         referrer = None if click is None else shareable_url(click.referrer)
-        return {"page": {"url": url, **({"referrer": referrer} if referrer else {})}}
+        page = {"url": url, "referrer": referrer} if referrer else {"url": url}
+        return {"page": page}
 
-    def _receipt(self, response: httpx.Response) -> Receipt:
+    def _read(self, response: httpx.Response) -> Receipt:
         code = answered_code(response)
         if code is None:
             self.raise_for_status(response)
             msg = f"the answer is not TikTok's: HTTP {response.status_code}: {response.text}"
-            raise DeliveryFailed(self._reason(msg), ambiguous=True)
-        if code not in TAKEN:
-            raise self.cleaned(tiktok_error(response, code))
+            raise DeliveryFailed(self.redact(msg), ambiguous=True)
+        if code not in ACCEPTED:
+            raise self.redact_error(tiktok_error(response, code))
         answer = json_object(response)
-        told = {"request_id": answer.get("request_id"), "message": answer.get("message")}
-        return {key: self._reason(str(text)) for key, text in told.items() if text}
+        return self.receipt({key: answer.get(key) for key in _RECEIPT})
 
 
-def _plain(traits: Mapping[str, str]) -> dict[str, str]:
-    """Return the traits that are not hashed; one that came as a digest cannot be made plain."""
+def _plain_fields(traits: Mapping[str, str]) -> dict[str, str]:
+    """Return the traits that are not hashed, without those that came as a digest."""
     return {
         theirs: text
         for ours, theirs in PLAIN.items()
@@ -233,7 +249,7 @@ def _browser(click: Click) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _checked_page(url: object) -> str | None:
+def _validate_page(url: object) -> str | None:
     page = shareable_url(url) if isinstance(url, str) else None
     if url is not None and page is None:
         msg = "TikTokEvents(page_url=...) must be the http or https address of a page"

@@ -1,8 +1,8 @@
 """What TikTok's answers mean for the events that were sent.
 
-The ``code`` in the body decides: the same codes are seen with HTTP 200 and with others, and 40100,
-which asks to wait, comes as 401. Sources: the return codes of TikTok's Business API SDK, and
-"Events API Responses and errors".
+The ``code`` in the body outranks the HTTP status: the same codes come with 200 and with others,
+and 40100, which asks to wait, with 401. Sources: the return codes of TikTok's Business API SDK,
+and "Events API Responses and errors".
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from gp_aiogram.errors import (
     RateLimited,
 )
 
-#: PARTIAL_OK names no event; those who know it (RudderStack, TikTok's Android SDK) never resend.
-TAKEN = frozenset({0, 20001})
+#: OK, and PARTIAL_OK, which names no event: RudderStack and TikTok's Android SDK do not resend.
+ACCEPTED = frozenset({0, 20001})
 
-_THROTTLED = (40100, 40132, 51021, 61000)
+_RATE_LIMITED = (40100, 40132, 51021, 61000)
 
-#: Permission, token, app and scope; and an API version or address that is no more.
-_REFUSED = (40001, 40102, 40104, 40105, 40113, 40118, 40130, 40006, 40400, 41001)
+#: Permission, token, app and scope; an API version or address that is gone.
+_MISCONFIGURED = (40001, 40102, 40104, 40105, 40113, 40118, 40130, 40006, 40400, 41001)
 
-_UNREACHABLE = (40201, 40202, 60001)
+_FAILED = (40201, 40202, 60001)
 
-_VERDICTS: Mapping[int, type[DeliveryError]] = {
-    **dict.fromkeys(_THROTTLED, RateLimited),
-    **dict.fromkeys(_REFUSED, DestinationMisconfigured),
-    **dict.fromkeys(_UNREACHABLE, DeliveryFailed),
+_ERRORS: Mapping[int, type[DeliveryError]] = {
+    **dict.fromkeys(_RATE_LIMITED, RateLimited),
+    **dict.fromkeys(_MISCONFIGURED, DestinationMisconfigured),
+    **dict.fromkeys(_FAILED, DeliveryFailed),
 }
 
 #: Parameters, formats, batch size, hashing.
@@ -41,22 +41,22 @@ _BAD_REQUESTS = range(40000, 50000)
 
 
 def answered_code(response: httpx.Response) -> int | None:
-    """Return the code in an answer; None when it has none and is not TikTok's."""
+    """Return the code in an answer; None when it has none, so that it is not TikTok's."""
     code = json_object(response).get("code")
     return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
 def tiktok_error(response: httpx.Response, code: int) -> DeliveryError:
-    """Return the error that a code stands for, which is not one of :data:`TAKEN`.
+    """Return the error that a code stands for; an unknown one is retried like 5xxxx.
 
-    A code that nobody knows is retried like those of TikTok's own failures (5xxxx).
+    :param code: none of :data:`ACCEPTED`.
     """
     answer = json_object(response)
     reason = (
         f"TikTok code {code} (HTTP {response.status_code}): {answer.get('message')}; "
         f"request_id {answer.get('request_id')}"
     )
-    kind = _VERDICTS.get(code, EventRejected if code in _BAD_REQUESTS else DeliveryFailed)
+    kind = _ERRORS.get(code, EventRejected if code in _BAD_REQUESTS else DeliveryFailed)
     if kind is RateLimited:
         return RateLimited(reason, retry_after=retry_after_header(response))
     if kind is DeliveryFailed:

@@ -1,8 +1,8 @@
 """TikTok's fields: what each is called and made of.
 
-The API takes a misspelt field of ``user`` with code 0 and ignores it, and refuses a whole batch
-for a number where a text belongs, so nothing leaves without having passed these tables. Sources:
-"Report App, Web, Offline, or CRM Events" and "Events API Parameters" of the Events API 2.0.
+The API accepts a misspelt field of ``user`` with code 0 and ignores it, and refuses a whole batch
+for a number in place of a text, so every event is checked against these tables. Sources: "Report
+App, Web, Offline, or CRM Events" and "Events API Parameters" of the Events API 2.0.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ _EVENT: Mapping[str, Table] = {
     "limited_data_use": FLAG,
 }
 
-#: One item of ``data`` by event source. CRM events are for TikTok's own lead ads, and offline ones
-#: need an e-mail address or a phone number of every user: no use for a bot.
+#: One item of ``data``, by event source. A bot has no use for the others: CRM events are for
+#: TikTok's own lead ads, and offline ones need an e-mail address or phone number of every user.
 EVENTS: Mapping[str, Mapping[str, Table]] = {
     "web": {
         **_EVENT,
@@ -110,8 +110,8 @@ EVENTS: Mapping[str, Mapping[str, Table]] = {
 _READERS = {source: reader(table, "event", exact=True) for source, table in EVENTS.items()}
 
 
-def misfits(item: Mapping[str, Any], event_source: str) -> list[str]:
-    """Say what is wrong with one item of ``data``: names that do not exist, types that differ."""
-    found: list[str] = []
-    _READERS[event_source](item, found)
-    return found
+def schema_errors(item: Mapping[str, Any], event_source: str) -> list[str]:
+    """Return what is wrong with one item of ``data``: unknown names, wrong types."""
+    errors: list[str] = []
+    _READERS[event_source](item, errors)
+    return errors

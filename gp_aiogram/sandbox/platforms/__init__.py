@@ -1,1 +1,1 @@
-"""Stand-ins for the platforms that events go to."""
+"""Stand-ins for the ad platforms that receive events."""

@@ -1,8 +1,7 @@
-"""A stand-in for the LeadSail API that holds every request against its documentation."""
+"""A stand-in for the LeadSail API that checks every request against its documentation."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -10,8 +9,14 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from gp_aiogram.sandbox.platforms.grampixel import CURRENCIES
-from gp_aiogram.sandbox.platforms.schema import NUMBER, STRING, Flaw, choice, leaf, record
+from gp_aiogram.sandbox.platforms.schema import (
+    CURRENCY,
+    NUMBER,
+    STRING,
+    choice,
+    describe,
+    record,
+)
 from gp_aiogram.sandbox.server import DestinationSandbox
 
 PATH = "/api/v1/pixels/fire"
@@ -24,7 +29,7 @@ REQUEST = record(
         "platform": choice("facebook", "tiktok"),
         "eventName": STRING,
         "eventValue": NUMBER,
-        "currency": leaf("ISO 4217 code", lambda v: isinstance(v, str) and v in CURRENCIES),
+        "currency": CURRENCY,
         "actionSource": choice("website", "phone_call", "chat", "system_generated"),
         "testEventCode": STRING,
     },
@@ -34,7 +39,7 @@ REQUEST = record(
 
 @dataclass(frozen=True)
 class LeadSailEvent:
-    """One event the stand-in has accepted.
+    """One event that the stand-in has accepted.
 
     :param body: the request's body.
     :param idempotency_key: the request's ``Idempotency-Key`` header.
@@ -49,16 +54,16 @@ class LeadSailEvent:
 class LeadSailSandbox(DestinationSandbox[LeadSailEvent]):
     """Stands in for ``https://api.leadsail.app``.
 
-    It takes ``POST /api/v1/pixels/fire`` and answers with the bodies of the documentation, which
-    prints no HTTP statuses: 200, 400, 401 and 404 are what its order suggests. Unknown fields are
-    refused, as the documentation says of another of its endpoints, so that a misspelt one is
-    seen. It documents no idempotency: a repeated request is accepted again, see
+    It accepts ``POST /api/v1/pixels/fire`` and answers with the bodies of the documentation,
+    which names no HTTP statuses: 200, 400, 401 and 404 are what its order suggests. It refuses
+    unknown fields, as the documentation says of another endpoint, to expose misspelt ones. The
+    documentation describes no idempotency: a repeated request is accepted again, see
     :attr:`unique_events`.
 
-    :param api_key: the key clients have to show.
+    :param api_key: the key that clients must send.
     :param leads: the leads that exist; ``None`` means any.
     :param pixels: the pixels that exist; ``None`` means any.
-    :param clock: gives unix seconds.
+    :param clock: returns unix seconds.
     """
 
     def __init__(
@@ -71,11 +76,11 @@ class LeadSailSandbox(DestinationSandbox[LeadSailEvent]):
     ) -> None:
         super().__init__(clock=clock)
         self.api_key = api_key
-        self._known = {"leadId": leads, "pixelId": pixels}
+        self._existing = {"leadId": leads, "pixelId": pixels}
 
     @property
     def unique_events(self) -> list[LeadSailEvent]:
-        """The accepted events without those whose idempotency key was seen before."""
+        """The accepted events, without repetitions of an idempotency key."""
         first: dict[object, LeadSailEvent] = {}
         for index, event in enumerate(self.events):
             first.setdefault(event.idempotency_key or index, event)
@@ -98,7 +103,7 @@ class LeadSailSandbox(DestinationSandbox[LeadSailEvent]):
         return web.json_response({"success": True, "data": data})
 
     def _exists(self, body: dict[str, Any]) -> bool:
-        return all(known is None or body[name] in known for name, known in self._known.items())
+        return all(ids is None or body[name] in ids for name, ids in self._existing.items())
 
 
 def _refusal(status: int, code: str, message: str, **more: Any) -> web.Response:
@@ -111,13 +116,4 @@ def _details(request: web.Request, body: Any) -> list[str]:
         return [f"the content type must be application/json, not {request.content_type}"]
     if not isinstance(body, dict):
         return ["the body must be a JSON object"]
-    return [_detail(flaw, body) for flaw in REQUEST(body)]
-
-
-def _detail(flaw: Flaw, body: dict[str, Any]) -> str:
-    name = str(flaw.path[0])
-    if flaw.kind == "missing":
-        return f"{name} is required"
-    if flaw.kind == "unknown":
-        return f"there is no field {name}"
-    return f"{name} must be a valid {flaw.wanted}, got {json.dumps(body[name])}"
+    return [describe(flaw, body) for flaw in REQUEST(body)]

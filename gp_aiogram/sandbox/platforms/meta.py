@@ -1,4 +1,4 @@
-"""A stand-in for Meta's Conversions API that refuses what Meta refuses, with Meta's answers."""
+"""A stand-in for Meta's Conversions API that refuses what Meta refuses, in Meta's words."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
     "MetaSandbox",
 ]
 
-#: "Handling duplicate events": later ones are discarded, counted from the first receipt.
+#: "Handling duplicate events": seconds from the first receipt in which duplicates are dropped.
 DEDUPLICATION = 48 * 3600.0
 
 _PATH = re.compile(r"/v\d+\.\d+/([^/]+)/events")
@@ -47,11 +47,11 @@ _PATH = re.compile(r"/v\d+\.\d+/([^/]+)/events")
 
 @dataclass(frozen=True)
 class MetaEvent:
-    """One event the stand-in has accepted.
+    """One event that the stand-in has accepted.
 
     :param body: the event as it was sent.
-    :param pixel_id: where it was sent to.
-    :param test_event_code: the one of its request; Meta counts such events all the same.
+    :param pixel_id: the pixel it was sent to.
+    :param test_event_code: that of its request; Meta counts such events like all others.
     :param at: unix seconds of its receipt by the clock of the stand-in.
     """
 
@@ -64,22 +64,22 @@ class MetaEvent:
 class MetaSandbox(DestinationSandbox[MetaEvent]):
     """Stands in for ``https://graph.facebook.com``.
 
-    It takes ``POST /{version}/{pixel_id}/events`` with a JSON body, and the token as a Bearer,
-    in the body or in the query. One bad event has its whole batch refused, as Meta does it, and
-    all refusals have HTTP 400. :attr:`events` is what Meta would count: an event with the name
-    and the id of one received within 48 hours is not in it. (Meta promises that between browser
-    and server, and not between two requests of a server.)
+    It accepts ``POST /{version}/{pixel_id}/events`` with a JSON body, and the token as a Bearer
+    token, in the body or in the query. As with Meta, one invalid event has its whole batch
+    refused, and all refusals have HTTP 400. :attr:`events` is what Meta would count: it leaves
+    out events with the name and id of one received in the 48 hours before. (Meta promises this
+    between browser and server, not between two requests of a server.) ``received`` has them all.
 
-    It is stricter than Meta's documentation where a mistake would stay unseen: names it does not
-    know are refused also in the request and in ``user_data`` (of an event itself Meta refuses
-    them, too), and so are empty strings, digests in upper case, currencies outside ISO 4217, an
-    ``fbc`` or ``fbp`` of another form and times more than a minute ahead.
+    It is stricter than Meta's documentation where a mistake would go unnoticed. It refuses
+    unknown fields in the request and in ``user_data`` (in an event Meta refuses them, too), empty
+    strings, digests in upper case, currencies outside ISO 4217, an ``fbc`` or ``fbp`` of another
+    format, and times more than a minute ahead.
 
     :param pixel_id: the pixel.
-    :param access_token: the token clients have to show.
-    :param app_secret: requires ``appsecret_proof`` and verifies it.
+    :param access_token: the token that clients must send.
+    :param app_secret: if given, a valid ``appsecret_proof`` is required.
     :param other_pixel_ids: further pixels that the token may write to.
-    :param clock: gives unix seconds.
+    :param clock: returns unix seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The error bodies of Meta's Graph API: ready ones to fail with, and those of its refusals."""
+"""The error bodies of Meta's Graph API: some to fail with, and those of refused requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def graph_error(code: int, message: str, *, kind: str = "OAuthException", **more
     """Build an error body of the Graph API.
 
     :param code: the error code.
-    :param message: what developers read.
+    :param message: the text for developers.
     :param kind: the ``type`` of the error.
     :param more: further members, such as ``error_subcode``.
     """
@@ -31,17 +31,17 @@ AD_ACCOUNT_THROTTLED = graph_error(
 TOKEN_EXPIRED = graph_error(
     190, "Error validating access token: Session has expired.", error_subcode=463
 )
-#: The token cannot be read; seen with HTTP 500, which must not be taken for an outage.
+#: The token cannot be read; seen with HTTP 500, although it is not an outage.
 TOKEN_UNREADABLE = graph_error(190, "The access token could not be decrypted")
 #: The token lacks a permission; seen with HTTP 500 as well.
 NOT_PERMITTED = graph_error(
     3, "Some error in permission", kind="GraphMethodException", error_subcode=10
 )
-#: The service is down for a moment; HTTP 500 or 503.
+#: The service is down for a short time; HTTP 500 or 503.
 TEMPORARY = graph_error(
     2, "An unexpected error has occurred. Please retry your request later.", is_transient=True
 )
-#: The dataset is not ready; HTTP 400 and yet worth another try.
+#: The dataset is not ready; HTTP 400, yet worth a retry.
 NOT_READY = graph_error(21009, "(#21009) The data set upload is temporarily not ready.")
 
 WRONG_TOKEN = graph_error(190, "Invalid OAuth access token - Cannot parse access token")
@@ -57,7 +57,7 @@ WRONG_DATA = graph_error(100, "(#100) Param data must be an array of 1 to 1000 e
 
 
 def unknown_path(path: str) -> Body:
-    """The body for a path that leads nowhere.
+    """Build the body for an unknown path.
 
     :param path: the path.
     """
@@ -65,7 +65,7 @@ def unknown_path(path: str) -> Body:
 
 
 def unknown_object(method: str, object_id: str) -> Body:
-    """The body for a pixel that does not exist for this token, or cannot be called so.
+    """Build the body for a pixel that this token cannot access, or an unsupported method.
 
     :param method: the HTTP method.
     :param object_id: the id in the path.
@@ -78,9 +78,9 @@ def unknown_object(method: str, object_id: str) -> Body:
 
 
 def invalid(subcode: int, title: str, text: str) -> Body:
-    """The body for an event that breaks a rule, and its batch with it.
+    """Build the body for a batch with an event that breaks a rule.
 
-    :param subcode: which rule.
+    :param subcode: the ``error_subcode`` of the rule.
     :param title: the ``error_user_title``.
     :param text: the ``error_user_msg``.
     """
@@ -95,12 +95,12 @@ def invalid(subcode: int, title: str, text: str) -> Body:
 
 
 def flawed(flaw: Flaw) -> Body:
-    """The body for a field that is missing, unknown or wrong.
+    """Build the body for a field that is missing, unknown or wrong.
 
-    The texts for missing and unknown fields and for raw user data are Meta's; "must be a valid"
-    is this stand-in's wording.
+    The texts for missing and unknown fields and for unhashed user data are Meta's; "must be a
+    valid" is this stand-in's own.
 
-    :param flaw: seen from the request's body.
+    :param flaw: the flaw, located in the request's body.
     """
     where = "$" + "".join(f"[{key!r}]" for key in flaw.path)
     if flaw.kind == "wrong" and flaw.wanted == DIGEST_WANTED:

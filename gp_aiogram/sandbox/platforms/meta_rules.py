@@ -1,4 +1,4 @@
-"""What Meta's Conversions API demands of an event: its fields, and the rules between them."""
+"""What Meta's Conversions API requires of an event: its fields, and the rules between them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gp_aiogram.sandbox.platforms.grampixel import CURRENCIES
 from gp_aiogram.sandbox.platforms.meta_errors import Body, flawed, invalid
 from gp_aiogram.sandbox.platforms.schema import (
     BOOLEAN,
+    CURRENCIES,
     DIGEST,
     INTEGER,
     NUMBER,
@@ -30,7 +30,7 @@ MAX_EVENTS = 1000
 DAY = 24 * 3600.0
 MAX_AGE = 7 * DAY
 MAX_AGE_IN_STORES = 62 * DAY
-#: How far a clock may be ahead: Meta states no limit, this is the one of RudderStack.
+#: How far a client's clock may be ahead; Meta documents no limit, this one is RudderStack's.
 MAX_LEAD = 60.0
 
 ACTION_SOURCES = (
@@ -51,7 +51,7 @@ MESSAGING_EVENTS = frozenset(
     ReviewProvided
     """.split()  # noqa: SIM905 - a table to read
 )
-#: "Customer information parameters": user data with nothing but the keys of one line is refused.
+#: "Customer information parameters": user data with no keys but those of one line is refused.
 TOO_LITTLE = (
     frozenset({"ct", "country", "st", "zp", "ge", "client_user_agent"}),
     frozenset({"db", "client_user_agent"}),
@@ -218,9 +218,9 @@ REQUEST = record(
 
 
 def _conditional(event: Event, now: float) -> Iterator[Flaw]:
-    """Fields that other fields make necessary ("Server event parameters").
+    """Check the fields that other fields require ("Server event parameters").
 
-    :param event: an event whose fields are good.
+    :param event: an event whose fields are valid.
     :param now: unix seconds.
     """
     source = event["action_source"]
@@ -241,7 +241,7 @@ def _conditional(event: Event, now: float) -> Iterator[Flaw]:
 
 
 def _too_old(event: Event, now: float) -> Body | None:
-    # "Server event parameters", event_time: 7 days, and 62 for a physical store.
+    # "Server event parameters", event_time: 7 days, or 62 for a physical store.
     in_store = event["action_source"] == "physical_store"
     if now - event["event_time"] <= (MAX_AGE_IN_STORES if in_store else MAX_AGE):
         return None
@@ -254,7 +254,7 @@ def _too_old(event: Event, now: float) -> Body | None:
 
 
 def _too_little(event: Event, _: float) -> Body | None:
-    # "Customer information parameters", the combinations that are refused.
+    # "Customer information parameters": the combinations that are refused.
     if not any(event["user_data"].keys() <= keys for keys in TOO_LITTLE):
         return None
     title = "You haven't added sufficient customer information parameter data for this event"
@@ -301,8 +301,8 @@ def _wrong_messaging(event: Event, _: float) -> Body | None:
     return None
 
 
-#: Titles and texts of 2804009, 2804010, 2804063 and the titles of 2804003 and 2804050 are on
-#: record; the other words are this stand-in's, as Meta's are not to be relied on.
+#: The titles and texts of 2804009, 2804010, 2804063 and the titles of 2804003 and 2804050 are
+#: recorded from Meta; the others are this stand-in's own, so do not rely on them.
 RULES: tuple[Callable[[Event, float], Body | None], ...] = (
     _too_old,
     _too_little,
@@ -316,7 +316,7 @@ def refusal(data: list[Any], now: float) -> Body | None:
 
     :param data: the events.
     :param now: unix seconds.
-    :return: the answer to the whole batch; ``None`` when every event is good.
+    :return: the body that refuses the whole batch; ``None`` when every event is valid.
     """
     for index, event in enumerate(data):
         body = next(_refusals(event, index, now), None)

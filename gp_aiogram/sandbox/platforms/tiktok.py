@@ -1,4 +1,4 @@
-"""A stand-in for TikTok's Events API that refuses what TikTok refuses, with TikTok's answers."""
+"""A stand-in for TikTok's Events API that refuses what TikTok refuses, in TikTok's words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gp_aiogram.sandbox.platforms.tiktok_errors import (
     TOKEN_MISSING,
     TOKEN_REVOKED,
 )
-from gp_aiogram.sandbox.platforms.tiktok_rules import REQUEST, flaws_of, is_own
+from gp_aiogram.sandbox.platforms.tiktok_rules import REQUEST, flaws_of, is_strict_only
 from gp_aiogram.sandbox.server import DestinationSandbox
 
 __all__ = [
@@ -38,20 +38,20 @@ __all__ = [
 
 PATH = "/open_api/v1.3/event/track/"
 
-#: "Event deduplication", counted from the first receipt: later ones are discarded, those of the
-#: first minutes merged into the first; without an id the ``_ttp`` cookie tells for as long.
+#: "Event deduplication", in seconds from the first receipt: duplicates are dropped, and in the
+#: first minutes merged into the first. Without an id, the ``_ttp`` cookie tells in those minutes.
 DEDUPLICATION = 48 * 3600.0
 MERGE = 5 * 60.0
 
 
 @dataclass(frozen=True)
 class TikTokEvent:
-    """One event the stand-in has accepted.
+    """One event that the stand-in has accepted.
 
-    :param body: the event as it was sent, or as it was completed by its duplicates.
+    :param body: the event as it was sent, or as its duplicates completed it.
     :param event_source: ``web``, ``app``, ``offline`` or ``crm``.
-    :param event_source_id: where it was sent to.
-    :param test_event_code: the one of its request.
+    :param event_source_id: the pixel, app or event set it was sent to.
+    :param test_event_code: that of its request.
     :param at: unix seconds of its receipt by the clock of the stand-in.
     """
 
@@ -62,7 +62,7 @@ class TikTokEvent:
     at: float
 
     def completed(self, later: TikTokEvent) -> TikTokEvent:
-        """This event with what only its duplicate tells of the user.
+        """Add the user data that only a duplicate has.
 
         :param later: the duplicate.
         """
@@ -73,22 +73,23 @@ class TikTokEvent:
 class TikTokSandbox(DestinationSandbox[TikTokEvent]):
     """Stands in for ``https://business-api.tiktok.com``.
 
-    It takes ``POST /open_api/v1.3/event/track/``. One bad event has its whole batch refused.
-    :attr:`events` is what TikTok would count: an event with the source, the name and the id of
-    one received within 48 hours is not in it.
+    It accepts ``POST /open_api/v1.3/event/track/``. One invalid event has its whole batch
+    refused. :attr:`events` is what TikTok would count: it leaves out events with the source, the
+    name and the id of one received in the 48 hours before. ``received`` has them all.
 
-    It is stricter than TikTok in some points, so that mistakes are seen: see ``strict``, and in
-    any case empty strings, digests in upper case and times in milliseconds are refused. Raw
-    e-mail, phone and external id get code 40062, which TikTok defines but may not use here.
+    It is stricter than TikTok in some points, to expose mistakes: see ``strict``. It always
+    refuses empty strings, digests in upper case and times in milliseconds. An unhashed e-mail
+    address, phone number or external id gets code 40062, which TikTok documents but may not use
+    here.
 
     :param pixel_code: the pixel, or the id of the app or event set.
-    :param access_token: the token clients have to show.
+    :param access_token: the token that clients must send.
     :param other_source_ids: further ids that the token may write to.
-    :param strict: refuse names that TikTok does not document, which TikTok itself accepts in
-        silence, and currencies outside its list, for which its answer is not known.
-    :param always_200: answer refusals with HTTP 200, as TikTok was seen to, and not with the
-        statuses it documents: only the ``code`` tells.
-    :param clock: gives unix seconds.
+    :param strict: refuse fields that TikTok does not document, which TikTok itself silently
+        accepts, and currencies outside its list, for which its response is unknown.
+    :param always_200: refuse with HTTP 200, as TikTok has been seen to do, instead of the
+        documented statuses: only the ``code`` tells.
+    :param clock: returns unix seconds.
     """
 
     def __init__(
@@ -135,17 +136,17 @@ class TikTokSandbox(DestinationSandbox[TikTokEvent]):
     def _refused(self, request: web.Request, body: Any) -> errors.Refusal | None:
         if request.content_type != "application/json":
             return errors.flawed(Flaw("wrong", ("Content-Type",), "application/json"))
-        for flaw in self._minded(REQUEST(body)):
+        for flaw in self._reported(REQUEST(body)):
             return errors.flawed(flaw)
         if body["event_source_id"] not in self._source_ids:
             return errors.not_permitted(body["event_source_id"])
         for event in body["data"]:
-            for flaw in self._minded(flaws_of(event, body["event_source"])):
+            for flaw in self._reported(flaws_of(event, body["event_source"])):
                 return errors.flawed(flaw)
         return None
 
-    def _minded(self, flaws: Iterable[Flaw]) -> Iterator[Flaw]:
-        return (flaw for flaw in flaws if self._strict or not is_own(flaw))
+    def _reported(self, flaws: Iterable[Flaw]) -> Iterator[Flaw]:
+        return (flaw for flaw in flaws if self._strict or not is_strict_only(flaw))
 
     def _accept(self, body: dict[str, Any]) -> None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""The answers of TikTok's Business API: ready ones to fail with, and those of its refusals."""
+"""The error bodies of TikTok's Business API: some to fail with, and those of its refusals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Body = dict[str, Any]
 
 
 def envelope(code: int, message: str) -> Body:
-    """Build a body as TikTok answers everything with.
+    """Build a response body of the Business API.
 
     :param code: 0 for success.
-    :param message: what developers read.
+    :param message: the text for developers.
     """
     request_id = "20260101000000000000000000000000"
     return {"code": code, "message": message, "request_id": request_id, "data": {}}
@@ -27,11 +27,11 @@ TOKEN_MISSING = envelope(40104, "Access token is empty.")
 TOKEN_REVOKED = envelope(40105, "Access token is incorrect or has been revoked.")
 #: The token has expired; HTTP 401.
 TOKEN_EXPIRED = envelope(40102, "Access token has expired.")
-#: TikTok fails; seen with HTTP 200.
+#: TikTok itself fails; seen with HTTP 200.
 SYSTEM_ERROR = envelope(50000, "System error")
-#: Whatever it means for events, nobody who knows it sends the batch again; HTTP 200.
+#: Some events may have been accepted, so the batch must not be sent again; HTTP 200.
 PARTIALLY_OK = envelope(20001, "Partial success")
-#: What stands before TikTok fails, without a code; HTTP 502.
+#: A gateway in front of TikTok fails, without a code; HTTP 502.
 BAD_GATEWAY = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n"
     "<body><center><h1>502 Bad Gateway</h1></center></body>\r\n</html>\r\n"
@@ -56,7 +56,7 @@ WRONG_TOKEN = Refusal(401, TOKEN_REVOKED["code"], TOKEN_REVOKED["message"])
 
 
 def unknown_route(method: str, path: str) -> Refusal:
-    """The refusal of a method and path that lead nowhere.
+    """Refuse an unknown method or path.
 
     :param method: the HTTP method.
     :param path: the path.
@@ -65,7 +65,7 @@ def unknown_route(method: str, path: str) -> Refusal:
 
 
 def not_permitted(event_source_id: str) -> Refusal:
-    """The refusal of a pixel, app or event set that the token does not own.
+    """Refuse a pixel, app or event set that the token cannot access.
 
     :param event_source_id: its id.
     """
@@ -77,18 +77,18 @@ def not_permitted(event_source_id: str) -> Refusal:
 
 
 def flawed(flaw: Flaw) -> Refusal:
-    """The refusal of a field that is missing, unknown or wrong.
+    """Refuse a field that is missing, unknown or wrong.
 
-    "Invalid value for event_id: not a valid string." is on record, the other complaints are made
-    after it.
+    "Invalid value for event_id: not a valid string." is recorded from TikTok; the other texts
+    are modelled on it.
 
-    :param flaw: seen from the event or, outside of events, from the body. As in the one answer
-        on record the index of the event is not told.
+    :param flaw: the flaw, located in the event or, outside of events, in the body: as in the
+        recorded text, the index of the event is not given.
     """
     if flaw.kind == "missing":
         complaint = "missing data for required field"
     elif flaw.kind == "unknown":
-        complaint = "unknown field (TikTok itself would accept it in silence)"
+        complaint = "unknown field (TikTok itself would silently accept it)"
     else:
         complaint = f"not a valid {flaw.wanted}"
     code = 40062 if flaw.wanted == DIGEST_WANTED else 40002

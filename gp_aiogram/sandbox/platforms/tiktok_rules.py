@@ -1,4 +1,4 @@
-"""What TikTok's Events API demands of a request: its fields, and the rules between them."""
+"""What TikTok's Events API requires of a request: its fields, and the rules between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gp_aiogram.sandbox.platforms.schema import (
 MAX_EVENTS = 1000
 MAX_TTCLID = 1000
 
-#: What an event of a source must have ("Report App, Web, Offline, or CRM Events").
+#: The object that an event of each source must have ("Report App, Web, Offline, or CRM Events").
 REQUIRED = {"web": "page", "app": "app", "offline": None, "crm": "lead"}
 
 CURRENCIES = frozenset(
@@ -39,7 +39,7 @@ STANDARD_EVENTS = frozenset(
     CustomizeProduct Download FindLocation InitiateCheckout Lead Purchase Schedule Search
     StartTrial SubmitApplication Subscribe ViewContent
     CompletePayment SubmitForm ClickButton PlaceAnOrder
-    """.split()  # noqa: SIM905 - a table to read; the last line are older names still taken
+    """.split()  # noqa: SIM905 - a table to read; the last line has older names that are still accepted
 )
 CURRENCY_WANTED = "currency code of TikTok's list"
 
@@ -140,10 +140,10 @@ REQUEST = record(
 
 
 def flaws_of(event: Any, event_source: str) -> Iterator[Flaw]:
-    """Find what is wrong with an event; what comes after a flaw of its types may not be asked.
+    """Yield the flaws of an event; the later checks rely on the types, so stop at a wrong one.
 
     :param event: what was sent as an event.
-    :param event_source: the one of its request.
+    :param event_source: that of its request.
     """
     yield from EVENT(event)
     needed = REQUIRED[event_source]
@@ -153,11 +153,10 @@ def flaws_of(event: Any, event_source: str) -> Iterator[Flaw]:
         yield Flaw("wrong", ("event",), "standard event")
 
 
-def is_own(flaw: Flaw) -> bool:
-    """Tell what only a strict stand-in minds.
+def is_strict_only(flaw: Flaw) -> bool:
+    """Tell whether only a strict stand-in refuses a flaw.
 
-    TikTok accepts unknown fields in silence; what it does with a currency outside its list is
-    not known.
+    TikTok accepts unknown fields silently; how it treats currencies outside its list is unknown.
 
     :param flaw: a flaw of a request or an event.
     """

@@ -1,1 +1,1 @@
-"""A stand-in for api.telegram.org, and the people who use it."""
+"""A stand-in for api.telegram.org, and its scripted users."""

@@ -1,4 +1,4 @@
-"""Links by which people join a chat: what Telegram takes and refuses, and what a link allows."""
+"""Invite links of a chat: the terms that Telegram accepts, and who may join by a link."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gp_aiogram.sandbox.telegram import params as read
+from gp_aiogram.sandbox.telegram.errors import ApiError
 from gp_aiogram.sandbox.telegram.params import Params
-from gp_aiogram.sandbox.telegram.updates import ApiError
 
 MAX_NAME = 32
 MAX_MEMBERS = 99_999
@@ -21,8 +21,9 @@ class Terms:
 
     :param name: its name, which only administrators see; empty for none.
     :param expire_date: unix seconds; 0 for never.
-    :param member_limit: how many may be in the chat by it at once; 0 for any number.
-    :param creates_join_request: whether administrators decide on each who comes by it.
+    :param member_limit: how many members who joined by it may be in the chat at once; 0 for any
+        number.
+    :param creates_join_request: whether administrators approve everyone who follows it.
     """
 
     name: str = ""
@@ -34,11 +35,11 @@ class Terms:
     def from_params(cls, params: Params) -> Terms:
         """Read the parameters that createChatInviteLink and editChatInviteLink share.
 
-        A name that is too long is cut without a word, as TDLib does
+        A name that is too long is truncated silently, as TDLib does
         (``MAX_INVITE_LINK_TITLE_LENGTH``).
 
         :param params: the parameters.
-        :raises ApiError: Telegram does not take such a link.
+        :raises ApiError: Telegram refuses such a link.
         """
         terms = cls(
             name=str(params.get("name", "")).strip()[:MAX_NAME].rstrip(),
@@ -63,11 +64,11 @@ class Terms:
 class InviteLink:
     """One link.
 
-    :param creator: the ``User`` who made it.
+    :param creator: the ``User`` who created it.
     :param terms: what it allows.
-    :param is_primary: whether it is the creator's one without terms.
-    :param is_revoked: whether it was taken back.
-    :param joined: the ids of those who are in the chat by it.
+    :param is_primary: whether it is its creator's primary link, which has no terms.
+    :param is_revoked: whether it was revoked.
+    :param joined: the ids of the current members who joined by it.
     :param url: the link itself.
     """
 
@@ -80,7 +81,7 @@ class InviteLink:
 
     @property
     def is_open(self) -> bool:
-        """Whether one more may join by it."""
+        """Whether one more user may join by it."""
         terms = self.terms
         return not (
             self.is_revoked
@@ -89,10 +90,10 @@ class InviteLink:
         )
 
     def raw(self, viewer_id: int, pending: int = 0) -> dict[str, Any]:
-        """The ``ChatInviteLink`` of the Bot API; others than the creator see half of the link.
+        """Build the ``ChatInviteLink`` of the Bot API; only the creator sees the whole link.
 
         :param viewer_id: the bot that sees it.
-        :param pending: how many wait for a decision on their request.
+        :param pending: how many requests to join by it wait for a decision.
         """
         half = self.url[: len(self.url) // 2] + "…"
         raw: dict[str, Any] = {

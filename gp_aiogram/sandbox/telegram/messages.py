@@ -1,4 +1,4 @@
-"""What users of the Telegram stand-in see of bots: messages, buttons and answers."""
+"""What users see of a bot: its profile, its messages and buttons, and its answers to presses."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class SandboxButton:
     """An inline button as the user sees it.
 
     :param text: its label.
-    :param callback_data: what pressing it sends; ``None`` for buttons that do something else.
+    :param callback_data: the data it sends to the bot; ``None`` if it does something else.
     :param url: the page it opens.
-    :param pay: whether it pays the invoice it is under.
+    :param pay: whether it pays the invoice above it.
     """
 
     text: str
@@ -36,13 +36,13 @@ class SandboxButton:
 
 @dataclass(frozen=True)
 class SandboxMessage:
-    """A bot's message as the user sees it; a later edit makes a new one.
+    """A bot's message as the user sees it; an edit makes a new object.
 
     :param bot_id: who sent it.
     :param message_id: its number in the chat.
     :param text: its text as the bot sent it, empty for an invoice; ``parse_mode`` is not
         interpreted.
-    :param buttons: its inline buttons, row after row.
+    :param buttons: its inline buttons, row by row.
     :param raw: the whole ``Message`` of the Bot API.
     """
 
@@ -73,7 +73,7 @@ class SandboxAnswer:
     """A bot's answer to a pressed button.
 
     :param bot_id: who answered.
-    :param text: the notification; empty when the bot only ended the progress bar.
+    :param text: the notification; empty when the bot only stops the button's spinner.
     :param show_alert: whether it is shown as an alert.
     """
 
@@ -82,8 +82,21 @@ class SandboxAnswer:
     show_alert: bool = False
 
 
+def bot_profile(bot_id: int) -> dict[str, Any]:
+    """Build the ``User`` that the Bot API shows for a bot.
+
+    :param bot_id: the digits of its token.
+    """
+    return {
+        "id": bot_id,
+        "is_bot": True,
+        "first_name": "Sandbox",
+        "username": f"sandbox_{bot_id}_bot",
+    }
+
+
 def command_entities(text: str) -> list[dict[str, Any]]:
-    """The ``bot_command`` entities of a text, in UTF-16 code units as the Bot API counts.
+    """Find the ``bot_command`` entities of a text, counted in UTF-16 code units.
 
     :param text: the text of a message.
     """

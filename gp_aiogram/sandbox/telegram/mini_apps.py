@@ -1,4 +1,4 @@
-"""Mini Apps: the launch data that Telegram signs for them, and the data they send to bots."""
+"""The launch data that Telegram signs for a Mini App."""
 
 from __future__ import annotations
 
@@ -7,74 +7,22 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from typing import Any, Literal, overload
+from typing import Any
 from urllib.parse import urlencode
-
-from gp_aiogram.sandbox.telegram.messages import SandboxMessage
-from gp_aiogram.sandbox.telegram.people import Person
-
-MAX_DATA = 4096
-
-
-class MiniAppUser(Person):
-    """Someone who uses Mini Apps of bots."""
-
-    @overload
-    async def send_web_app_data(
-        self,
-        data: str,
-        button_text: str = ...,
-        *,
-        bot_id: int | None = ...,
-        expect_reply: Literal[True] = ...,
-    ) -> SandboxMessage: ...
-    @overload
-    async def send_web_app_data(
-        self,
-        data: str,
-        button_text: str = ...,
-        *,
-        bot_id: int | None = ...,
-        expect_reply: Literal[False],
-    ) -> None: ...
-    async def send_web_app_data(
-        self,
-        data: str,
-        button_text: str = "Open",
-        *,
-        bot_id: int | None = None,
-        expect_reply: bool = True,
-    ) -> SandboxMessage | None:
-        """Let a Mini App that was opened by a keyboard button send its data and close.
-
-        :param data: what the Mini App passes to ``Telegram.WebApp.sendData``, 1-4096 bytes.
-        :param button_text: the text of the keyboard button.
-        :param bot_id: the bot.
-        :param expect_reply: whether to wait for the reply and return it.
-        :raises TimeoutError: no reply came.
-        :raises ValueError: the data is empty or too long.
-        """
-        if not 1 <= len(data.encode()) <= MAX_DATA:
-            msg = f"a Mini App can send 1-{MAX_DATA} bytes"
-            raise ValueError(msg)
-        bot_id = self._bot(bot_id)
-        content = {"button_text": button_text, "data": data}
-        update = {"message": self._says(bot_id, web_app_data=content)}
-        return await self._act(update, bot_id, expect_reply=expect_reply)
 
 
 def signed_init_data(
     token: str, profile: Mapping[str, Any], *, auth_date: int, start_param: str | None = None
 ) -> str:
-    """The ``initData`` that Telegram hands to a Mini App.
+    """Build the ``initData`` that a Mini App gets when a user opens it.
 
-    Signed as core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app tells.
-    ``signature``, by which third parties verify, is there and is not Telegram's.
+    It is signed as core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app
+    describes. ``signature``, the field for third-party validation, is random.
 
     :param token: the bot's token.
-    :param profile: the user.
+    :param profile: the ``User`` of the Bot API.
     :param auth_date: unix seconds.
-    :param start_param: the ``startapp`` parameter of the link, if there was one.
+    :param start_param: the ``startapp`` parameter of the link, if any.
     """
     user = {key: value for key, value in profile.items() if key != "is_bot"}
     fields = {

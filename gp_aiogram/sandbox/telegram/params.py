@@ -1,4 +1,4 @@
-"""The parameters of a Bot API call: read from what was sent, judged as Telegram judges them."""
+"""The parameters of a Bot API call: parsed from a request, and checked as Telegram does it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from aiohttp import BodyPartReader, ClientResponse, MultipartReader, web
 
-from gp_aiogram.sandbox.telegram.updates import ApiError
+from gp_aiogram.sandbox.telegram.errors import ApiError
 
 Params = dict[str, Any]
 
 MAX_TEXT = 4096
 MAX_CALLBACK_DATA = 64
 
-# Everything else is a number, a boolean or a JSON object, whichever way it was sent.
+# All other parameters are numbers, booleans or JSON objects, however they were sent.
 _STRINGS = frozenset(
     {
         "action",
@@ -56,11 +56,11 @@ async def from_request(request: web.Request) -> Params:
     return _decoded({**request.query, **sent})
 
 
-async def from_answer(response: ClientResponse) -> Params:
-    """Read the parameters of the call that a webhook may answer an update with.
+async def from_response(response: ClientResponse) -> Params:
+    """Read the parameters of the call that a webhook may put into its response.
 
-    :param response: the webhook's answer.
-    :return: the parameters, ``method`` among them; nothing when it holds no call.
+    :param response: the webhook's response.
+    :return: the parameters, ``method`` among them; empty when it holds no call.
     """
     try:
         if response.content_type.startswith("multipart/"):
@@ -71,10 +71,10 @@ async def from_answer(response: ClientResponse) -> Params:
 
 
 def integer(params: Params, name: str, default: int = 0) -> int:
-    """One number; what is not a number counts as not sent.
+    """Read a number; what is not a number counts as not sent.
 
     :param params: the parameters.
-    :param name: the one wanted.
+    :param name: the name of the parameter.
     :param default: its value when it was not sent.
     """
     try:
@@ -84,10 +84,10 @@ def integer(params: Params, name: str, default: int = 0) -> int:
 
 
 def strings(params: Params, name: str) -> list[str] | None:
-    """One list of strings.
+    """Read a list of strings.
 
     :param params: the parameters.
-    :param name: the one wanted.
+    :param name: the name of the parameter.
     :return: ``None`` when it was not sent.
     """
     value = params.get(name)
@@ -95,10 +95,10 @@ def strings(params: Params, name: str) -> list[str] | None:
 
 
 def user_id(params: Params) -> int:
-    """The ``user_id``.
+    """Read the ``user_id``.
 
     :param params: the parameters.
-    :raises ApiError: it was not sent or cannot be one.
+    :raises ApiError: it is missing or not a positive number.
     """
     sent = integer(params, "user_id")
     if sent <= 0:
@@ -107,11 +107,11 @@ def user_id(params: Params) -> int:
 
 
 def required(params: Params, name: str, max_length: int) -> str:
-    """One string that has to be there.
+    """Read a required string.
 
     :param params: the parameters.
-    :param name: the one wanted.
-    :param max_length: the most characters it may have.
+    :param name: the name of the parameter.
+    :param max_length: the maximum number of characters.
     :raises ApiError: it is missing, empty or too long.
     """
     text = str(params.get(name, ""))
@@ -123,7 +123,7 @@ def required(params: Params, name: str, max_length: int) -> str:
 
 
 def message_text(params: Params) -> str:
-    """The text of a message.
+    """Read the text of a message.
 
     :param params: the parameters.
     :raises ApiError: it is empty or too long.
@@ -137,9 +137,10 @@ def message_text(params: Params) -> str:
 
 
 def inline_keyboard(params: Params) -> Params:
-    """The part of a message that holds its inline keyboard; nothing for other keyboards.
+    """Read the inline keyboard of a message.
 
     :param params: the parameters.
+    :return: the ``reply_markup`` of the message; empty without an inline keyboard.
     :raises ApiError: the keyboard is malformed.
     """
     markup = params.get("reply_markup")
@@ -156,6 +157,25 @@ def inline_keyboard(params: Params) -> Params:
         msg = "Bad Request: can't parse inline keyboard button"
         raise ApiError(400, msg) from None
     return {"reply_markup": markup}
+
+
+def pay_keyboard(params: Params) -> Params:
+    """Read the inline keyboard of an invoice; its first button pays.
+
+    :param params: the parameters.
+    :return: the ``reply_markup`` of the message.
+    :raises ApiError: the keyboard is malformed, or another button than the first one pays.
+    """
+    keyboard = inline_keyboard(params)
+    if not keyboard:
+        return {"reply_markup": {"inline_keyboard": [[{"text": "Pay", "pay": True}]]}}
+    rows = keyboard["reply_markup"]["inline_keyboard"]
+    pays = [bool(button.get("pay")) for row in rows for button in row]
+    if not any(pays):
+        raise ApiError(400, "Bad Request: REPLY_MARKUP_BUY_EMPTY")
+    if not pays[0] or any(pays[1:]):
+        raise ApiError(400, "Bad Request: BUTTON_POS_INVALID")
+    return keyboard
 
 
 async def _parts(response: ClientResponse) -> Params:

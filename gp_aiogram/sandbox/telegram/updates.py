@@ -1,4 +1,4 @@
-"""The updates waiting for one bot, and the two ways to get them: long polling and a webhook."""
+"""The updates that wait for one bot, and their delivery by long polling or a webhook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 
-from gp_aiogram.sandbox.server import Bell
+from gp_aiogram.sandbox.server import Notifier
+from gp_aiogram.sandbox.telegram.errors import ApiError
 
 Update = dict[str, Any]
 
@@ -21,26 +22,9 @@ _FIRST_BACKOFF, _MAX_BACKOFF, _LONG = 0.05, 0.5, 3600.0
 _WEBHOOK_TIMEOUT = ClientTimeout(total=60)
 
 
-class ApiError(Exception):
-    """An answer ``{"ok": false, ...}`` of the Bot API.
-
-    :param code: the ``error_code``, also the HTTP status.
-    :param description: the ``description``, in Telegram's words.
-    """
-
-    def __init__(self, code: int, description: str) -> None:
-        super().__init__(description)
-        self.code = code
-        self.description = description
-
-
-class RefusedError(Exception):
-    """What a user wanted to do in Telegram is refused, in Telegram's words."""
-
-
 @dataclass
 class Webhook:
-    """Where a bot wants its updates POSTed to.
+    """The address to which a bot has its updates POSTed.
 
     :param url: the address.
     :param secret_token: the ``X-Telegram-Bot-Api-Secret-Token`` header.
@@ -62,7 +46,7 @@ class _Entry:
 
 
 def kind_of(update: Update) -> str:
-    """The type of an update, such as ``message``.
+    """Tell the type of an update, such as ``message``.
 
     :param update: the raw update.
     """
@@ -72,16 +56,18 @@ def kind_of(update: Update) -> str:
 class UpdateQueue:
     """The updates of one bot, oldest first, kept until the bot confirms them.
 
-    ``allowed_updates`` is applied when an update is handed out, so what is sent before the bot
-    has stated its wish is judged by it too.
+    ``allowed_updates`` is applied when an update is handed out, so it also holds for updates
+    that arrived before the bot set it.
 
-    :param bell: rung when an update arrives or the way of getting them changes.
+    :param notifier: notified when an update arrives or a poll begins.
+    :ivar webhook: where updates are POSTed; ``None`` for long polling.
+    :ivar allowed: the bot's ``allowed_updates``; empty for the default ones.
     """
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, notifier: Notifier) -> None:
         self.webhook: Webhook | None = None
         self.allowed: list[str] = []
-        self._bell = bell
+        self._notifier = notifier
         self._pending: list[_Entry] = []
         self._latest: dict[int, _Entry] = {}
         self._confirmed = 0
@@ -98,14 +84,14 @@ class UpdateQueue:
         entry = _Entry(update, repeated=update["update_id"] < self._confirmed)
         self._pending.append(entry)
         self._latest[update["update_id"]] = entry
-        self._bell.ring()
+        self._notifier.notify()
 
     def clear(self) -> None:
-        """Forget all waiting updates."""
+        """Drop all updates."""
         self._pending.clear()
 
     def fate(self, update_id: int) -> str:
-        """What has become of an update, in words.
+        """Describe what has become of an update.
 
         :param update_id: the update.
         """
@@ -119,8 +105,8 @@ class UpdateQueue:
         :param offset: confirms all updates before it; negative counts from the end.
         :param limit: how many updates at most.
         :param timeout: seconds to wait for the first one.
-        :param allowed: the new ``allowed_updates``; ``None`` keeps the old.
-        :raises ApiError: a webhook is set or another ``getUpdates`` has come.
+        :param allowed: the new ``allowed_updates``; ``None`` keeps the old ones.
+        :raises ApiError: a webhook is set, or another ``getUpdates`` was called meanwhile.
         """
         if self.webhook is not None:
             msg = (
@@ -132,12 +118,12 @@ class UpdateQueue:
             self.allowed = allowed
         self._confirm(offset)
         self._poll = mine = self._poll + 1
-        self._bell.ring()
+        self._notifier.notify()
 
         def ready() -> bool:
-            return self._poll != mine or self.webhook is not None or bool(self._wanted())
+            return self._poll != mine or self.webhook is not None or bool(self._deliverable())
 
-        await self._bell.until(ready, timeout)
+        await self._notifier.wait_until(ready, timeout)
         if self.webhook is not None:
             raise ApiError(409, "Conflict: terminated by setWebhook request")
         if self._poll != mine:
@@ -146,24 +132,24 @@ class UpdateQueue:
                 "make sure that only one bot instance is running"
             )
             raise ApiError(409, msg)
-        oldest = sorted(self._wanted(), key=lambda entry: entry.update["update_id"])
+        oldest = sorted(self._deliverable(), key=lambda entry: entry.update["update_id"])
         return [self._hand_out(entry) for entry in oldest[:limit]]
 
     async def post(
         self, session: ClientSession, on_answer: Callable[[ClientResponse], Awaitable[object]]
     ) -> None:
-        """POST the updates to the webhook while there is one, in order, each until accepted.
+        """POST the updates to the webhook forever, in order, each until it is accepted.
 
         :param session: the client to use.
-        :param on_answer: awaited with every 2xx answer, which may hold a method to call.
+        :param on_answer: awaited with every 2xx response, which may hold a method to call.
         """
         backoff = _FIRST_BACKOFF
         while True:
-            await self._bell.until(lambda: self.webhook is not None and self._wanted(), _LONG)
+            await self._notifier.wait_until(lambda: self.webhook and self._deliverable(), _LONG)
             webhook = self.webhook
-            if webhook is None or not self._wanted():
+            if webhook is None or not self._deliverable():
                 continue
-            entry = self._wanted()[0]
+            entry = self._deliverable()[0]
             error = await self._post_one(session, webhook, entry, on_answer)
             if error is None:
                 backoff = _FIRST_BACKOFF
@@ -211,7 +197,7 @@ class UpdateQueue:
                 if entry.update["update_id"] >= offset or entry.repeated
             ]
 
-    def _wanted(self) -> list[_Entry]:
+    def _deliverable(self) -> list[_Entry]:
         for entry in self._pending:
             if not self._is_allowed(kind_of(entry.update)):
                 entry.fate = f"was dropped: the bot's allowed_updates are {self.allowed}"

@@ -1,300 +1,244 @@
-"""Events and their deliveries in memory."""
+"""The outbox in memory."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from itertools import takewhile
-from typing import Any
+from itertools import islice
 
-from gp_aiogram.model.clock import Clock, from_ms, to_ms
+from gp_aiogram.model.clock import Clock, from_ms
 from gp_aiogram.model.event import Event
 from gp_aiogram.stores.contract import Outbox
-from gp_aiogram.stores.keys import id_digest, key_digest
+from gp_aiogram.stores.keys import OnceKey
 from gp_aiogram.stores.leases import Leases
-from gp_aiogram.stores.records import MAX_DELAY, MAY_BE_TAKEN, Delivery, Settlement, State
-
-
-@dataclass(eq=False)
-class _Row:
-    """A delivery as it is kept; ``seq`` is the order in which events were accepted."""
-
-    seq: int
-    event: Event
-    destination: str
-    since_ms: int
-    due_ms: int
-    state: State = "pending"
-    attempts: int = 0
-    reason: str | None = None
-    receipt: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def order(self) -> tuple[int, int]:
-        return self.due_ms, self.seq
-
-    @property
-    def is_untold(self) -> bool:
-        return self.state in ("pending", "dead") and MAY_BE_TAKEN not in (self.reason or "")
-
-    def delivery(self, token: str = "") -> Delivery:
-        return Delivery(
-            event=self.event,
-            destination=self.destination,
-            state=self.state,
-            attempts=self.attempts,
-            since=from_ms(self.since_ms),
-            due=from_ms(self.due_ms),
-            reason=self.reason,
-            receipt=self.receipt,
-            token=token,
-        )
-
-
-@dataclass(eq=False)
-class _Kept:
-    """An event as it is kept, with its deliveries."""
-
-    event: Event
-    accepted_ms: int
-    order: str | None
-    rows: list[_Row]
-
-    def is_older(self, before_ms: int, dead_before_ms: int) -> bool:
-        states = {row.state for row in self.rows}
-        limit_ms = dead_before_ms if "dead" in states else before_ms
-        return "pending" not in states and self.accepted_ms < limit_ms
+from gp_aiogram.stores.memory.once_keys import OnceKeys
+from gp_aiogram.stores.memory.table import EventTable, Key, StoredEvent, is_meant, key_of
+from gp_aiogram.stores.notifier import Notifier
+from gp_aiogram.stores.records import (
+    MAX_DELAY,
+    AcceptResult,
+    Change,
+    Claim,
+    Delivery,
+    DeliveryFilter,
+    Entry,
+    Outcome,
+    State,
+)
 
 
 class MemoryOutbox(Outbox):
-    """The part of :class:`~gp_aiogram.MemoryStore` that keeps events."""
+    """The part of :class:`~gp_aiogram.MemoryStore` that keeps events.
 
-    clock: Clock
-    _leases: Leases[tuple[str, str]]
-    #: By event id, in the order of acceptance; and the event ids of each user.
-    _events: dict[str, _Kept]
-    _users: dict[int, list[str]]
-    _pending: dict[str, list[_Row]]
-    #: Digests of once-keys, and of the ids of events that were erased.
-    _salt: bytes
-    _once: set[bytes]
-    _erased: set[bytes]
-    _seq: int
+    :param clock: its wall clock tells what is due, its monotonic time ends claims.
+    """
 
-    async def accept(
-        self,
-        event: Event,
-        destinations: Sequence[str],
-        *,
-        once: Collection[str] = (),
-        order: str | None = None,
-    ) -> bool:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._table = EventTable()
+        self._once = OnceKeys()
+        self._leases: Leases[Key] = Leases(clock)
+        self._notifier = Notifier(self._next_due)
+        self._last_seq = 0
+
+    async def accept(self, entry: Entry) -> AcceptResult:
         """Keep an event and its deliveries."""
-        keys = self._digests(once)
-        known = event.event_id in self._events or not self._once.isdisjoint(keys)
-        if known or id_digest(self._salt, event.event_id) in self._erased:
-            return False
-        self._once |= keys.keys()
-        self._seq += 1
-        now = self._now_ms()
-        rows = [_Row(self._seq, event, name, now, now) for name in sorted(set(destinations))]
-        self._events[event.event_id] = _Kept(event, now, order, rows)
-        self._users.setdefault(event.telegram_id, []).append(event.event_id)
-        for row in rows:
-            self._put_back(row)
-        return True
+        if self._once.known(entry.unless):
+            return "blocked"
+        if self._is_known(entry.event) or self._once.known(entry.once):
+            return "duplicate"
+        self._once.add(entry.once)
+        self._add(entry)
+        self._notifier.notify(entry.destinations)
+        return "stored"
 
-    async def add_keys(self, keys: Collection[str]) -> int:
-        """Make once-keys known."""
-        new = self._digests(keys).keys() - self._once
-        self._once |= new
-        return len(new)
+    async def claim(
+        self,
+        destination: str,
+        limit: int,
+        *,
+        lease: float,
+        capped: bool = False,
+    ) -> Claim:
+        """Claim due deliveries."""
+        now = self._now()
+        due = self._free(destination, self._table.pending(destination, capped=capped).due(now))
+        chosen = list(islice(_one_batch(due) if capped else due, limit))
+        token = self._leases.grant([key_of(delivery) for delivery in chosen], lease)
+        return Claim([replace(delivery, token=token) for delivery in chosen], now, token)
 
-    async def drop_keys(self, keys: Collection[str]) -> None:
-        """Make once-keys unknown again."""
-        self._once -= self._digests(keys).keys()
+    async def extend(self, claim: Claim, lease: float) -> None:
+        """Let a claim end later."""
+        self._leases.extend(map(key_of, claim.deliveries), claim.token, lease)
 
-    async def known_keys(self, keys: Collection[str]) -> set[str]:
-        """Return those of the once-keys that are known."""
-        return {key for digest, key in self._digests(keys).items() if digest in self._once}
-
-    async def cancel(self, order: str, reason: str) -> list[Delivery]:
-        """Skip the waiting deliveries of an order's events."""
-        rows = [row for kept in self._events.values() if kept.order == order for row in kept.rows]
-        self._skip((row for row in rows if row.is_untold), reason)
-        return [row.delivery() for row in rows]
-
-    async def cancel_user(self, telegram_id: int, reason: str) -> int:
-        """Skip the waiting deliveries of a user."""
-        rows = (row for kept in self._of_user(telegram_id) for row in kept.rows)
-        return self._skip((row for row in rows if row.state == "pending"), reason)
-
-    async def forget_events(self, telegram_id: int) -> int:
-        """Erase a user's events with their deliveries."""
-        return self._erase(self._of_user(telegram_id))
-
-    async def prune_events(self, before: datetime, dead_before: datetime, limit: int) -> int:
-        """Erase old events with their deliveries."""
-        limits_ms = to_ms(before), to_ms(dead_before)
-        oldest = takewhile(lambda kept: kept.accepted_ms < max(limits_ms), self._events.values())
-        old = [kept for kept in oldest if kept.is_older(*limits_ms)]
-        return self._erase(old[:limit])
-
-    async def claim(self, destination: str, limit: int, *, lease: float) -> list[Delivery]:
-        """Take due deliveries."""
-        claimed: list[Delivery] = []
-        for row in self._due(destination):
-            if len(claimed) == limit:
-                break
-            if not self._held(row):
-                key = row.event.event_id, destination
-                claimed += map(row.delivery, self._leases.grant([key], lease))
-        return claimed
-
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes."""
-        for settlement in settlements:
-            token = settlement.delivery.token
-            key = self._leases.key(token)
-            if key is None:
+        for outcome in outcomes:
+            key, token = key_of(outcome.delivery), outcome.delivery.token
+            if not self._leases.proves(token, key):
                 continue
-            if not settlement.provisional:
-                self._leases.end(token)
-            row = self._row(*key)
-            if row is None:
-                continue  # erased in the meantime
-            if row.state == "pending":
-                self._take_out(row)
-            row.state = settlement.state
-            row.attempts = settlement.attempts
-            row.reason = settlement.reason
-            row.receipt = settlement.receipt
-            row.due_ms = self._now_ms() + round(min(settlement.delay, MAX_DELAY) * 1000)
-            if row.state == "pending":
-                self._put_back(row)
+            if not outcome.provisional:
+                self._leases.end(key, token)
+            self._record(outcome, self._table[key])
+        self._notify(outcome.delivery for outcome in outcomes)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give claimed deliveries back."""
         for delivery in deliveries:
-            self._leases.end(delivery.token)
+            self._leases.end(key_of(delivery), delivery.token)
+        self._notify(deliveries)
 
-    async def next_due(self, destination: str) -> float | None:
-        """Seconds until the next unclaimed delivery is due."""
-        now = self._now_ms()
-        waits = (
-            0 if row.due_ms > now + MAX_DELAY * 1000 else max(0, row.due_ms - now)
-            for row in self._pending[destination]
-            if not self._held(row)
-        )
-        soonest = min(waits, default=None)
-        return None if soonest is None else soonest / 1000
+    async def wait(self, destination: str, timeout: float) -> bool:
+        """Wait until a delivery is due."""
+        return await self._notifier.wait(destination, timeout)
 
-    async def deliveries(self, event_id: str) -> list[Delivery]:
-        """Every delivery of one event."""
-        kept = self._events.get(event_id)
-        return [] if kept is None else [row.delivery() for row in kept.rows]
+    async def add_keys(self, keys: Collection[OnceKey]) -> int:
+        """Make once-keys known."""
+        return self._once.add(keys)
 
-    async def dead_letters(
+    async def drop_keys(self, keys: Collection[OnceKey]) -> None:
+        """Make once-keys unknown again."""
+        self._once.drop(keys)
+
+    async def known_keys(self, keys: Collection[OnceKey]) -> set[OnceKey]:
+        """Return those of the once-keys that are known."""
+        return self._once.known(keys)
+
+    async def select(
         self,
-        destination: str | None = None,
+        where: DeliveryFilter,
         *,
         limit: int = 100,
+        after: Delivery | None = None,
     ) -> list[Delivery]:
-        """Deliveries that were given up."""
-        return [row.delivery() for row in self._dead(destination, None)][:limit]
+        """Return deliveries, oldest event first."""
+        found = self._deliveries(where)
+        if after is not None:
+            found = (delivery for delivery in found if key_of(delivery) > key_of(after))
+        return list(islice(found, limit))
 
-    async def replay(
-        self,
-        destination: str | None = None,
-        *,
-        event_id: str | None = None,
-    ) -> int:
-        """Make dead letters due again."""
-        rows = list(self._dead(destination, event_id))
-        for row in rows:
-            row.state, row.attempts = "pending", 0
-            row.since_ms = row.due_ms = self._now_ms()
-            self._put_back(row)
-        return len(rows)
+    async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
+        """Change deliveries."""
+        now = self._now()
+        changed = (_changed(delivery, change, now) for delivery in self._deliveries(where))
+        chosen = list(islice((delivery for delivery in changed if delivery is not None), limit))
+        for delivery in chosen:
+            self._table.put(delivery)
+        self._notify(chosen)
+        return len(chosen)
+
+    async def erase(self, where: DeliveryFilter, *, limit: int) -> int:
+        """Erase events with their deliveries."""
+        meant = (
+            stored
+            for stored in self._table.events(where)
+            if all(self._is_meant(delivery, where) for delivery in stored.deliveries.values())
+        )
+        chosen = list(islice(meant, limit))
+        for stored in chosen:
+            self._erase(stored)
+        return len(chosen)
 
     async def counts(self) -> dict[str, dict[State, int]]:
         """How many deliveries each destination has in each state."""
-        counted: dict[str, Counter[State]] = defaultdict(Counter)
-        for row in self._rows():
-            counted[row.destination][row.state] += 1
-        return {destination: dict(states) for destination, states in counted.items()}
+        return self._table.counts()
 
     async def bot_of(self, telegram_id: int) -> int | None:
         """Return the bot of the user's newest event that names one."""
-        bots = (kept.event.bot_id for kept in reversed(self._of_user(telegram_id)))
+        bots = (stored.event.bot_id for stored in reversed(self._table.of_user(telegram_id)))
         return next((bot_id for bot_id in bots if bot_id is not None), None)
 
-    def _now_ms(self) -> int:
-        return round(self.clock.time() * 1000)
+    # Events
 
-    def _rows(self) -> Iterator[_Row]:
-        return (row for kept in self._events.values() for row in kept.rows)
+    def _is_known(self, event: Event) -> bool:
+        names = {stored.event.name for stored in self._table.with_id(event.event_id)}
+        return event.name in names or self._once.was_erased(event)
 
-    def _of_user(self, telegram_id: int) -> list[_Kept]:
-        return [self._events[event_id] for event_id in self._users.get(telegram_id, [])]
+    def _add(self, entry: Entry) -> None:
+        self._last_seq += 1
+        event, seq, now = entry.event, self._last_seq, self._now()
+        self._table.add(StoredEvent(seq, event, entry.order, accepted=now))
+        for destination in sorted(set(entry.destinations)):
+            self._table.put(Delivery(event, destination, "pending", 0, now, now, seq=seq))
 
-    def _skip(self, rows: Iterable[_Row], reason: str) -> int:
-        free = [row for row in rows if not self._held(row)]
-        for row in free:
-            if row.state == "pending":
-                self._take_out(row)
-            row.state, row.reason = "skipped", reason
-        return len(free)
+    def _erase(self, stored: StoredEvent) -> None:
+        for delivery in stored.deliveries.values():
+            self._leases.revoke(key_of(delivery))
+        self._table.remove(stored)
+        self._once.add_erased(stored.event)
 
-    def _held(self, row: _Row) -> bool:
-        return self._leases.holds((row.event.event_id, row.destination))
+    # Deliveries
 
-    def _erase(self, events: Collection[_Kept]) -> int:
-        """Remove events; their ids stay known."""
-        for kept in events:
-            for row in kept.rows:
-                if row.state == "pending":
-                    self._take_out(row)
-            event = kept.event
-            del self._events[event.event_id]
-            self._users[event.telegram_id].remove(event.event_id)
-            self._erased.add(id_digest(self._salt, event.event_id))
-        return len(events)
+    def _deliveries(self, where: DeliveryFilter) -> Iterator[Delivery]:
+        found = self._table.deliveries(where)
+        return (delivery for delivery in found if self._is_meant(delivery, where))
 
-    def _digests(self, keys: Collection[str]) -> dict[bytes, str]:
-        return {key_digest(self._salt, key): key for key in keys}
+    def _is_meant(self, delivery: Delivery, where: DeliveryFilter) -> bool:
+        is_claimed = where.unclaimed and self._leases.holds(key_of(delivery))
+        return is_meant(delivery, where) and not is_claimed
 
-    def _row(self, event_id: str, destination: str) -> _Row | None:
-        kept = self._events.get(event_id)
-        rows = [] if kept is None else kept.rows
-        return next((row for row in rows if row.destination == destination), None)
-
-    def _dead(self, destination: str | None, event_id: str | None) -> Iterator[_Row]:
-        return (
-            row
-            for row in self._rows()
-            if row.state == "dead"
-            and destination in (None, row.destination)
-            and event_id in (None, row.event.event_id)
+    def _record(self, outcome: Outcome, delivery: Delivery) -> None:
+        if delivery.state == "skipped" and outcome.state == "pending":
+            return
+        self._table.put(
+            replace(
+                delivery,
+                state=outcome.state,
+                due=self._now(ahead=min(outcome.delay, MAX_DELAY)),
+                attempts=outcome.attempts,
+                reason=outcome.reason,
+                receipt=outcome.receipt,
+                maybe_delivered=outcome.maybe_delivered,
+                batch_cap=outcome.batch_cap,
+            ),
         )
 
-    def _due(self, destination: str) -> Iterator[_Row]:
-        """Rows that may be tried now; also those that a clock set back left far in the future."""
-        now = self._now_ms()
-        rows = self._pending[destination]
-        for row in rows:
-            if row.due_ms > now:
-                break
-            yield row
-        beyond = bisect_left(rows, now + MAX_DELAY * 1000 + 1, key=lambda row: row.due_ms)
-        yield from rows[beyond:]
+    # What is due
 
-    def _put_back(self, row: _Row) -> None:
-        insort(self._pending[row.destination], row, key=lambda known: known.order)
+    def _free(self, destination: str, seqs: Iterable[int]) -> Iterator[Delivery]:
+        """Yield those deliveries that nobody has claimed."""
+        keys = ((seq, destination) for seq in seqs)
+        return (self._table[key] for key in keys if not self._leases.holds(key))
 
-    def _take_out(self, row: _Row) -> None:
-        rows = self._pending[row.destination]
-        del rows[bisect_left(rows, row.order, key=lambda known: known.order)]
+    async def _next_due(self, destination: str) -> float | None:
+        waits = [self._seconds_to_next(destination, capped=capped) for capped in (False, True)]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _seconds_to_next(self, destination: str, *, capped: bool) -> float | None:
+        queue, now = self._table.pending(destination, capped=capped), self._now()
+        if any(True for _ in self._free(destination, queue.due(now))):
+            return 0.0
+        soonest = next(self._free(destination, queue), None)
+        return None if soonest is None else (soonest.due - now).total_seconds()
+
+    def _notify(self, deliveries: Iterable[Delivery]) -> None:
+        self._notifier.notify({delivery.destination for delivery in deliveries})
+
+    def _now(self, ahead: float = 0.0) -> datetime:
+        return from_ms(round((self._clock.time() + ahead) * 1000))
+
+
+def _one_batch(due: Iterator[Delivery]) -> Iterator[Delivery]:
+    """Yield as many as fit into one batch with the first."""
+    first = next(due, None)
+    if first is None or first.batch_cap is None:
+        return
+    yield first
+    fitting = (delivery for delivery in due if (delivery.batch_cap or 0) >= first.batch_cap)
+    yield from islice(fitting, first.batch_cap - 1)
+
+
+def _changed(delivery: Delivery, change: Change, now: datetime) -> Delivery | None:
+    """Return a delivery as a change wants it; None when it is so already."""
+    reason = delivery.reason if change.reason is None else change.reason
+    changed = replace(delivery, state=change.state, reason=reason)
+    if change.restart and not (changed == delivery and _is_fresh(delivery, now)):
+        changed = replace(changed, attempts=0, batch_cap=None, since=now, due=now)
+    return None if changed == delivery else changed
+
+
+def _is_fresh(delivery: Delivery, now: datetime) -> bool:
+    """Tell whether a delivery is as if just accepted."""
+    is_untried = delivery.attempts == 0 and delivery.batch_cap is None
+    return is_untried and delivery.since == delivery.due <= now

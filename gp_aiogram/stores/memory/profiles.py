@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import islice
 
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Traits
@@ -14,9 +15,10 @@ from gp_aiogram.stores.records import Profile
 class MemoryProfiles(ProfileStore):
     """The part of :class:`~gp_aiogram.MemoryStore` that knows clicks, traits and invite links."""
 
-    _clicks: dict[str, Click]
-    _traits: dict[int, dict[str, Mapping[str, str]]]
-    _invites: dict[str, str]
+    def __init__(self) -> None:
+        self._clicks: dict[str, Click] = {}
+        self._traits: dict[int, dict[str, Mapping[str, str]]] = {}
+        self._invites: dict[str, str] = {}
 
     async def add_click(self, session_id: str, click: Click) -> bool:
         """Keep what a landing page saw."""
@@ -33,32 +35,36 @@ class MemoryProfiles(ProfileStore):
                 known[platform] = {**known.get(platform, {}), **fields}
 
     async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
-        """Return everything known of a user, and the click of his session."""
+        """Return the traits of a user, and the click of the session."""
         click = None if session_id is None else self._clicks.get(session_id)
         traits = self._traits.get(telegram_id, {})
         return Profile(click, {platform: dict(fields) for platform, fields in traits.items()})
 
     async def add_invite(self, link: str, session_id: str) -> None:
-        """Keep which session an invite link stands for."""
+        """Keep which session an invite link carries."""
         self._invites[link] = session_id
 
     async def invited(self, link: str) -> str | None:
-        """Return the session that an invite link stands for."""
+        """Return the session that an invite link carries."""
         return self._invites.get(link)
 
-    async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
+    async def erase(self, telegram_id: int, session_ids: Collection[str]) -> None:
         """Erase the traits of a user, and the clicks of these sessions with their links."""
         self._traits.pop(telegram_id, None)
-        self._delete_clicks(session_ids)
+        self._erase_clicks(session_ids)
 
-    async def prune_clicks(self, before: datetime, limit: int) -> int:
+    async def prune(self, before: datetime, limit: int) -> int:
         """Erase clicks that are older, with their invite links."""
-        old = [session_id for session_id, click in self._clicks.items() if click.at < before]
-        self._delete_clicks(old[:limit])
-        return len(old[:limit])
+        old = (session_id for session_id, click in self._clicks.items() if click.at < before)
+        return self._erase_clicks(list(islice(old, limit)))
 
-    def _delete_clicks(self, session_ids: Collection[str]) -> None:
+    def _erase_clicks(self, session_ids: Collection[str]) -> int:
         gone = self._clicks.keys() & session_ids
         for session_id in gone:
             del self._clicks[session_id]
-        self._invites = {link: kept for link, kept in self._invites.items() if kept not in gone}
+        self._invites = {
+            link: session_id
+            for link, session_id in self._invites.items()
+            if session_id not in gone
+        }
+        return len(gone)

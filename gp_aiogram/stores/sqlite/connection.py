@@ -22,7 +22,7 @@ class Connection(aiosqlite.Connection):
     """A connection of aiosqlite that also does many statements in one trip to its thread."""
 
     async def call(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Have a function called in the connection's thread; its result.
+        """Call a function in the connection's thread, and return its result.
 
         Not named ``run``: before aiosqlite 0.22 a connection is a ``Thread``.
 
@@ -32,7 +32,7 @@ class Connection(aiosqlite.Connection):
         return await execute(work, self._conn)
 
 
-async def connected(path: Path) -> Connection:
+async def connect(path: Path) -> Connection:
     """Open a file.
 
     :raises sqlite3.Error: when it cannot be opened.

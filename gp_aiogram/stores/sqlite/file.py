@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from gp_aiogram.errors import StoreError, StoreLocked, StoreMismatch
-from gp_aiogram.stores.sqlite.connection import Connection, connected
-from gp_aiogram.stores.sqlite.group_commit import BulkOperation, GroupCommit
+from gp_aiogram.stores.sqlite.connection import Connection, connect
+from gp_aiogram.stores.sqlite.group_commit import BulkOperation, GroupCommit, Item, Result
 from gp_aiogram.stores.sqlite.schema import migrate
 
 #: Before anything is deleted: what is erased is overwritten, not just given free. Some builds of
@@ -33,9 +31,6 @@ _PRAGMAS = """
     PRAGMA fullfsync = ON;
     PRAGMA journal_size_limit = 67108864;
 """
-
-#: SQLite before 3.32 takes no more parameters in one statement.
-MAX_PARAMETERS = 900
 
 
 @dataclass(frozen=True)
@@ -52,10 +47,12 @@ class SQLiteFile:
     """Opens the file when it is first needed, and again when it is needed after :meth:`close`.
 
     :param path: the file; made when missing, as are its folders.
+    :param on_release: called whenever the file is let go of: what was true of it may change.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_release: Callable[[], None]) -> None:
         self._path = path
+        self._on_release = on_release
         self._commits = GroupCommit(self._connected, self._after_work)
         self._opened: _Opened | None = None
         self._closing = False
@@ -89,13 +86,14 @@ class SQLiteFile:
             self._commits = GroupCommit(self._connected, self._after_work)
             await self._disconnect()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether this object has the file's lock."""
-        return self._opened is not None
-
-    async def submit(self, operation: BulkOperation, item: Any, *, reads: bool = False) -> Any:
-        """Have an item worked on and committed; its result.
+    async def submit(
+        self,
+        operation: BulkOperation[Item, Result],
+        item: Item,
+        *,
+        reads: bool = False,
+    ) -> Result:
+        """Have an item worked on and committed, and return its result.
 
         :param reads: the operation changes nothing.
         :raises StoreError: when the file could not be opened, read or written.
@@ -112,7 +110,7 @@ class SQLiteFile:
 
     async def read(self, query: str, parameters: Any = ()) -> list[Any]:
         """Return all rows of a query."""
-        return cast("list[Any]", await self.submit(_read, (query, parameters), reads=True))
+        return await self.submit(_read, (query, parameters), reads=True)
 
     def _refuse_strangers(self) -> None:
         if self._opened is None:
@@ -137,7 +135,7 @@ class SQLiteFile:
     async def _connect(self, lock: FileLock) -> Connection:
         connection: Connection | None = None
         try:
-            connection = await connected(self._path)
+            connection = await connect(self._path)
             await connection.executescript(_ERASING)
             await migrate(connection)
             await connection.executescript(_PRAGMAS)
@@ -179,6 +177,7 @@ class SQLiteFile:
     async def _disconnect(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
+            self._on_release()
             try:
                 await opened.connection.close()
             finally:
@@ -194,76 +193,3 @@ def _read(
     queries: Sequence[tuple[str, Any]],
 ) -> list[list[Any]]:
     return [connection.execute(*query).fetchall() for query in queries]
-
-
-def existing(
-    connection: sqlite3.Connection,
-    table: str,
-    column: str,
-    values: Sequence[Any],
-) -> set[Any]:
-    """Return those of the values that the column holds already."""
-    query = f"SELECT {column} FROM {table} WHERE {column} IN ({{marks}})"
-    return {row[0] for row in fetched(connection, query, values)}
-
-
-def fetched(
-    connection: sqlite3.Connection,
-    query: str,
-    values: Sequence[Any],
-) -> list[Any]:
-    """Return the rows of a query on any number of values.
-
-    :param query: has ``{marks}`` where they go.
-    """
-    rows: list[Any] = []
-    for start in range(0, len(values), MAX_PARAMETERS):
-        chunk = values[start : start + MAX_PARAMETERS]
-        marks = ",".join("?" * len(chunk))
-        rows += connection.execute(query.format(marks=marks), chunk)
-    return rows
-
-
-def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows, many with each statement: SQLite works on one without Python's lock.
-
-    :param into: table and columns.
-    """
-    start = 0
-    while start < len(rows):
-        width, left = len(rows[start]), len(rows) - start
-        # Few sizes, so that SQLite knows the statement.
-        size = next(
-            size for size in _ROWS if size == 1 or size <= min(left, MAX_PARAMETERS // width)
-        )
-        values = chain.from_iterable(rows[start : start + size])
-        connection.execute(_insert_statement(into, width, size), [*values])
-        start += size
-
-
-def update(
-    connection: sqlite3.Connection,
-    statement: str,
-    parameters: Sequence[Any],
-    values: Sequence[Any],
-) -> None:
-    """Do the same to any number of rows.
-
-    :param statement: ends with ``{marks}``, where the values go that tell the rows.
-    :param parameters: of what comes before.
-    """
-    most = MAX_PARAMETERS - len(parameters)
-    for start in range(0, len(values), most):
-        chunk = values[start : start + most]
-        marks = ",".join("?" * len(chunk))
-        connection.execute(statement.format(marks=marks), (*parameters, *chunk))
-
-
-#: Rows of one statement.
-_ROWS = (128, 32, 8, 1)
-
-
-@lru_cache
-def _insert_statement(into: str, width: int, size: int) -> str:
-    row = f"({','.join('?' * width)})"
-    return f"INSERT INTO {into} VALUES {','.join([row] * size)}"

@@ -1,19 +1,25 @@
-"""What a SQLite file remembers for ever: digests of once-keys and of the ids of erased events."""
+"""What a SQLite file remembers forever: digests of once-keys, and of events that it has erased."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
-from typing import cast
+from typing import NamedTuple
 
-from gp_aiogram.model.clock import Clock
-from gp_aiogram.stores.contract import Outbox
-from gp_aiogram.stores.keys import id_digest, key_digest
-from gp_aiogram.stores.sqlite.file import SQLiteFile, existing
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.keys import (
+    OnceKey,
+    event_digest,
+    legacy_event_digest,
+    legacy_once_digest,
+    once_digest,
+    order_digest,
+)
+from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
 
 
-class Seen:
+class OnceKeys:
     """The digests, as one transaction sees them.
 
     :param connection: within SQLite's thread.
@@ -21,77 +27,91 @@ class Seen:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        ((self._salt, self._has_erased),) = connection.execute("SELECT salt, erased FROM store")
+        ((self._salt, self._has_erased, self._has_legacy),) = connection.execute(
+            "SELECT salt, erased, legacy FROM store",
+        )
 
-    def key(self, key: str) -> bytes:
-        """Return the digest of a once-key or an order."""
-        return key_digest(self._salt, key)
+    def digest(self, key: OnceKey) -> bytes:
+        """Return the digest that is stored of a once-key."""
+        return once_digest(self._salt, key)
 
-    def keys(self, keys: Iterable[str]) -> set[bytes]:
-        """Return the digests of once-keys."""
-        return {key_digest(self._salt, key) for key in keys}
+    def digests(self, keys: Iterable[OnceKey]) -> list[bytes]:
+        """Return all digests by which the file may know once-keys.
+
+        Keys of a file of an earlier version were plain texts.
+        """
+        digests = [once_digest(self._salt, key) for key in keys]
+        if self._has_legacy:
+            texts = (key.legacy_text for key in keys)
+            digests += [legacy_once_digest(self._salt, text) for text in texts if text is not None]
+        return digests
+
+    def order_digest(self, order: str) -> bytes:
+        """Return by what the events of an order are found."""
+        return order_digest(self._salt, order)
+
+    def erased_digests(self, event: Event) -> list[bytes]:
+        """Return all digests by which the file may know an event that it has erased."""
+        if not self._has_erased:
+            return []
+        digests = [event_digest(self._salt, event.event_id, event.name)]
+        if self._has_legacy:
+            digests.append(legacy_event_digest(self._salt, event.event_id))
+        return digests
 
     def known(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Return those that are remembered."""
-        return existing(self._connection, "seen", "digest", digests)
-
-    def erased(self, event_ids: Collection[str]) -> set[str]:
-        """Return those of the ids that belonged to events that were erased."""
-        if not self._has_erased:
-            return set()
-        by_digest = {id_digest(self._salt, event_id): event_id for event_id in event_ids}
-        return {by_digest[digest] for digest in self.known([*by_digest])}
+        """Return those of the digests that the file knows."""
+        query = "SELECT digest FROM seen WHERE digest IN ({marks})"
+        return {digest for (digest,) in select_in(self._connection, query, digests)}
 
     def add(self, digests: Iterable[bytes], now_ms: int) -> int:
         """Remember digests, and return how many were new."""
         rows = [(digest, now_ms) for digest in digests]
-        insert = "INSERT OR IGNORE INTO seen VALUES (?, ?)"
-        return self._connection.executemany(insert, rows).rowcount if rows else 0
+        return insert(self._connection, "INSERT OR IGNORE INTO seen", rows)
 
-    def add_erased(self, event_ids: Iterable[str], now_ms: int) -> None:
-        """Remember the ids of events that are erased now."""
-        self.add((id_digest(self._salt, event_id) for event_id in event_ids), now_ms)
+    def add_erased(self, events: Iterable[tuple[str, str]], now_ms: int) -> None:
+        """Remember events that are erased now, by their ids and names."""
+        self.add((event_digest(self._salt, *event) for event in events), now_ms)
         self._connection.execute("UPDATE store SET erased = 1")
 
 
-class SQLiteKeys(Outbox):
-    """The part of :class:`~gp_aiogram.SQLiteStore` that knows once-keys apart from events."""
+class Addition(NamedTuple):
+    """Once-keys to make known."""
 
-    clock: Clock
-    _file: SQLiteFile
-
-    async def add_keys(self, keys: Collection[str]) -> int:
-        """Make once-keys known."""
-        now_ms = round(self.clock.time() * 1000)
-        return cast("int", await self._file.submit(_add, (keys, now_ms)))
-
-    async def drop_keys(self, keys: Collection[str]) -> None:
-        """Make once-keys unknown again."""
-        await self._file.submit(_drop, keys)
-
-    async def known_keys(self, keys: Collection[str]) -> set[str]:
-        """Return those of the once-keys that are known."""
-        return cast("set[str]", await self._file.submit(known_of, keys, reads=True))
+    keys: Collection[OnceKey]
+    now_ms: int
 
 
-def _add(
+def add_keys(connection: sqlite3.Connection, additions: Sequence[Addition]) -> list[int]:
+    """Make once-keys known, and return how many of each caller's were new."""
+    once = OnceKeys(connection)
+    counts = []
+    for keys, now_ms in additions:
+        known = once.known(once.digests(keys))
+        new = {once.digest(key) for key in keys if known.isdisjoint(once.digests([key]))}
+        counts.append(once.add(new, now_ms))
+    return counts
+
+
+def drop_keys(
     connection: sqlite3.Connection,
-    additions: Sequence[tuple[Collection[str], int]],
-) -> list[int]:
-    seen = Seen(connection)
-    return [seen.add(seen.keys(keys), now_ms) for keys, now_ms in additions]
-
-
-def _drop(connection: sqlite3.Connection, dropped: Sequence[Collection[str]]) -> list[None]:
-    seen = Seen(connection)
-    digests = [(digest,) for keys in dropped for digest in seen.keys(keys)]
-    connection.executemany("DELETE FROM seen WHERE digest = ?", digests)
+    dropped: Sequence[Collection[OnceKey]],
+) -> list[None]:
+    """Make once-keys unknown."""
+    once = OnceKeys(connection)
+    digests = once.digests([*chain.from_iterable(dropped)])
+    change_in(connection, "DELETE FROM seen WHERE digest IN ({marks})", digests)
     return [None] * len(dropped)
 
 
-def known_of(connection: sqlite3.Connection, asked: Sequence[Collection[str]]) -> list[set[str]]:
+def known_keys(
+    connection: sqlite3.Connection,
+    asked: Sequence[Collection[OnceKey]],
+) -> list[set[OnceKey]]:
     """Return those of each caller's once-keys that are known."""
-    seen = Seen(connection)
-    digests = [{seen.key(key): key for key in keys} for keys in asked]
-    known = seen.known([*chain.from_iterable(digests)])
-    return [{key for digest, key in own.items() if digest in known} for own in digests]
+    if not any(asked):
+        return [set() for _ in asked]
+    once = OnceKeys(connection)
+    digests = {key: once.digests([key]) for keys in asked for key in keys}
+    known = once.known([*chain.from_iterable(digests.values())])
+    return [{key for key in keys if not known.isdisjoint(digests[key])} for keys in asked]

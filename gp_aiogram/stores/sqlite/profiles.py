@@ -6,107 +6,126 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple
 
 from gp_aiogram.model.click import Click
-from gp_aiogram.model.clock import Clock, to_ms
+from gp_aiogram.model.clock import to_ms
 from gp_aiogram.model.event import Traits
 from gp_aiogram.stores.contract import ProfileStore
 from gp_aiogram.stores.records import Profile
-from gp_aiogram.stores.sqlite.file import SQLiteFile, existing, fetched
+from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
+from gp_aiogram.stores.sqlite.file import SQLiteFile
+
+_KNOWN_CLICKS = "SELECT session_id FROM click WHERE session_id IN ({marks})"
+
+_CLICKS = "SELECT session_id, body FROM click WHERE session_id IN ({marks})"
+
+_TRAITS = """
+    SELECT telegram_id, platform, field, value FROM trait WHERE telegram_id IN ({marks})
+"""
+
+_INSERT_TRAITS = "INSERT OR REPLACE INTO trait (telegram_id, platform, field, value)"
+
+_OLD_CLICKS = "SELECT session_id FROM click WHERE at_ms < ? ORDER BY at_ms LIMIT ?"
+
+_DELETE_LINKS = """
+    DELETE FROM invite WHERE session_id IN ({marks})
+    AND session_id IN (SELECT session_id FROM click)
+"""
+
+
+class ProfileQuery(NamedTuple):
+    """Whose traits are wanted, and which session's click."""
+
+    telegram_id: int
+    session_id: str | None
+
+
+class _NewClick(NamedTuple):
+    session_id: str
+    click: Click
+
+
+class _NewTraits(NamedTuple):
+    telegram_id: int
+    traits: Traits
+
+
+class _Invite(NamedTuple):
+    link: str
+    session_id: str
+
+
+class _Erasure(NamedTuple):
+    telegram_id: int
+    session_ids: Collection[str]
+
+
+class _Pruning(NamedTuple):
+    before_ms: int
+    limit: int
 
 
 class SQLiteProfiles(ProfileStore):
     """The part of :class:`~gp_aiogram.SQLiteStore` that knows clicks, traits and invite links."""
 
-    clock: Clock
-    _file: SQLiteFile
+    def __init__(self, file: SQLiteFile) -> None:
+        self._file = file
+
+    async def open(self) -> None:
+        """Open the file."""
+        await self._file.open()
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._file.close()
 
     async def add_click(self, session_id: str, click: Click) -> bool:
         """Keep what a landing page saw."""
-        return cast("bool", await self._file.submit(_add_clicks, (session_id, click)))
+        return await self._file.submit(_add_clicks, _NewClick(session_id, click))
 
     async def add_traits(self, telegram_id: int, traits: Traits) -> None:
         """Keep traits of a user."""
-        await self._file.submit(_add_traits, (telegram_id, traits))
+        await self._file.submit(_add_traits, _NewTraits(telegram_id, traits))
 
     async def profile(self, telegram_id: int, session_id: str | None) -> Profile:
-        """Return everything known of a user, and the click of his session."""
-        wanted = (telegram_id, session_id)
-        return cast("Profile", await self._file.submit(profiles_of, wanted, reads=True))
+        """Return the traits of a user, and the click of the session."""
+        query = ProfileQuery(telegram_id, session_id)
+        return await self._file.submit(profiles, query, reads=True)
 
     async def add_invite(self, link: str, session_id: str) -> None:
-        """Keep which session an invite link stands for."""
-        await self._file.submit(_add_invites, (link, session_id))
+        """Keep which session an invite link carries."""
+        await self._file.submit(_add_invites, _Invite(link, session_id))
 
     async def invited(self, link: str) -> str | None:
-        """Return the session that an invite link stands for."""
+        """Return the session that an invite link carries."""
         rows = await self._file.read("SELECT session_id FROM invite WHERE link = ?", (link,))
-        return cast("str", rows[0][0]) if rows else None
+        return rows[0][0] if rows else None
 
-    async def forget_profile(self, telegram_id: int, session_ids: Collection[str]) -> None:
+    async def erase(self, telegram_id: int, session_ids: Collection[str]) -> None:
         """Erase the traits of a user, and the clicks of these sessions with their links."""
-        await self._file.submit(_forget_profiles, (telegram_id, session_ids))
+        await self._file.submit(_erase, _Erasure(telegram_id, session_ids))
 
-    async def prune_clicks(self, before: datetime, limit: int) -> int:
+    async def prune(self, before: datetime, limit: int) -> int:
         """Erase clicks that are older, with their invite links."""
-        return cast("int", await self._file.submit(_prune_clicks, (to_ms(before), limit)))
+        return await self._file.submit(_prune, _Pruning(to_ms(before), limit))
 
 
-def _add_clicks(
+def profiles(
     connection: sqlite3.Connection,
-    clicks: Sequence[tuple[str, Click]],
-) -> list[bool]:
-    session_ids = [session_id for session_id, _ in clicks]
-    known = existing(connection, "click", "session_id", session_ids)
-    added = []
-    rows = []
-    for session_id, click in clicks:
-        added.append(session_id not in known)
-        if session_id not in known:
-            known.add(session_id)
-            rows.append((session_id, to_ms(click.at), json.dumps(click.to_dict())))
-    connection.executemany("INSERT INTO click VALUES (?, ?, ?)", rows)
-    return added
-
-
-def _add_traits(
-    connection: sqlite3.Connection,
-    users: Sequence[tuple[int, Traits]],
-) -> list[None]:
-    connection.executemany(
-        "INSERT OR REPLACE INTO trait (telegram_id, platform, field, value) VALUES (?, ?, ?, ?)",
-        [
-            (telegram_id, platform, field, value)
-            for telegram_id, traits in users
-            for platform, fields in traits.items()
-            for field, value in fields.items()
-        ],
-    )
-    return [None] * len(users)
-
-
-def profiles_of(
-    connection: sqlite3.Connection,
-    asked: Sequence[tuple[int, str | None]],
+    queries: Sequence[ProfileQuery],
 ) -> list[Profile]:
     """Answer many callers with few statements."""
-    clicks = _bodies(connection, {session_id for _, session_id in asked if session_id})
-    traits = _traits(connection, {telegram_id for telegram_id, _ in asked})
-    if not clicks and not traits:
-        return [_NOTHING] * len(asked)
+    clicks = _clicks(connection, {query.session_id for query in queries if query.session_id})
+    traits = _traits(connection, {query.telegram_id for query in queries})
     return [
         Profile(clicks.get(session_id or ""), traits.get(telegram_id, {}))
-        for telegram_id, session_id in asked
+        for telegram_id, session_id in queries
     ]
 
 
-_NOTHING = Profile()
-
-
-def _bodies(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:
-    query = "SELECT session_id, body FROM click WHERE session_id IN ({marks})"
-    rows = fetched(connection, query, list(session_ids))
+def _clicks(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:
+    rows = select_in(connection, _CLICKS, [*session_ids])
     return {session_id: Click.from_dict(json.loads(body)) for session_id, body in rows}
 
 
@@ -114,52 +133,59 @@ def _traits(
     connection: sqlite3.Connection,
     telegram_ids: set[int],
 ) -> dict[int, dict[str, dict[str, str]]]:
-    query = "SELECT telegram_id, platform, field, value FROM trait WHERE telegram_id IN ({marks})"
     traits: dict[int, dict[str, dict[str, str]]] = {}
-    rows = fetched(connection, query, list(telegram_ids))
-    for telegram_id, platform, field, value in rows:
+    for telegram_id, platform, field, value in select_in(connection, _TRAITS, [*telegram_ids]):
         traits.setdefault(telegram_id, {}).setdefault(platform, {})[field] = value
     return traits
 
 
-def _add_invites(
-    connection: sqlite3.Connection,
-    invites: Sequence[tuple[str, str]],
-) -> list[None]:
-    connection.executemany("INSERT OR REPLACE INTO invite VALUES (?, ?)", invites)
-    return [None] * len(invites)
+def _add_clicks(connection: sqlite3.Connection, clicks: Sequence[_NewClick]) -> list[bool]:
+    session_ids = [session_id for session_id, _ in clicks]
+    known = {session_id for (session_id,) in select_in(connection, _KNOWN_CLICKS, session_ids)}
+    added = []
+    rows = []
+    for session_id, click in clicks:
+        added.append(session_id not in known)
+        if session_id not in known:
+            known.add(session_id)
+            rows.append((session_id, to_ms(click.at), json.dumps(click.to_dict())))
+    insert(connection, "INSERT INTO click (session_id, at_ms, body)", rows)
+    return added
 
 
-def _forget_profiles(
-    connection: sqlite3.Connection,
-    users: Sequence[tuple[int, Collection[str]]],
-) -> list[None]:
-    forgotten = [session_id for _, session_ids in users for session_id in session_ids]
-    connection.executemany("DELETE FROM trait WHERE telegram_id = ?", [user[:1] for user in users])
-    _delete_clicks(connection, forgotten)
+def _add_traits(connection: sqlite3.Connection, users: Sequence[_NewTraits]) -> list[None]:
+    rows = [
+        (telegram_id, platform, field, value)
+        for telegram_id, traits in users
+        for platform, fields in traits.items()
+        for field, value in fields.items()
+    ]
+    insert(connection, _INSERT_TRAITS, rows)
     return [None] * len(users)
 
 
-def _prune_clicks(
-    connection: sqlite3.Connection,
-    limits: Sequence[tuple[int, int]],
-) -> list[int]:
-    query = "SELECT session_id FROM click WHERE at_ms < ? LIMIT ?"
-    return [
-        _delete_clicks(
-            connection, [session_id for (session_id,) in connection.execute(query, limit)]
-        )
-        for limit in limits
-    ]
+def _add_invites(connection: sqlite3.Connection, invites: Sequence[_Invite]) -> list[None]:
+    insert(connection, "INSERT OR REPLACE INTO invite (link, session_id)", invites)
+    return [None] * len(invites)
+
+
+def _erase(connection: sqlite3.Connection, erasures: Sequence[_Erasure]) -> list[None]:
+    telegram_ids = [telegram_id for telegram_id, _ in erasures]
+    change_in(connection, "DELETE FROM trait WHERE telegram_id IN ({marks})", telegram_ids)
+    session_ids = [session_id for erasure in erasures for session_id in erasure.session_ids]
+    _delete_clicks(connection, session_ids)
+    return [None] * len(erasures)
+
+
+def _prune(connection: sqlite3.Connection, prunings: Sequence[_Pruning]) -> list[int]:
+    counts = []
+    for pruning in prunings:
+        session_ids = [session_id for (session_id,) in connection.execute(_OLD_CLICKS, pruning)]
+        counts.append(_delete_clicks(connection, session_ids))
+    return counts
 
 
 def _delete_clicks(connection: sqlite3.Connection, session_ids: Sequence[str]) -> int:
     """Erase clicks with their invite links, and return how many clicks there were."""
-    links = """
-        DELETE FROM invite
-        WHERE session_id = ? AND session_id IN (SELECT session_id FROM click)
-    """
-    rows = [(session_id,) for session_id in session_ids]
-    connection.executemany(links, rows)
-    deleted = connection.executemany("DELETE FROM click WHERE session_id = ?", rows)
-    return max(deleted.rowcount, 0)
+    change_in(connection, _DELETE_LINKS, session_ids)
+    return change_in(connection, "DELETE FROM click WHERE session_id IN ({marks})", session_ids)

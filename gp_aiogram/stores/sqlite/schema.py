@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import aiosqlite
 
 from gp_aiogram.errors import StoreMismatch
-from gp_aiogram.stores.keys import key_digest, new_salt
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.keys import legacy_once_digest, new_salt
 
 #: Marks a file as ours (``PRAGMA application_id``): "GPA1".
 APPLICATION_ID = 0x47504131
@@ -92,6 +93,50 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX invite_of_session ON invite (session_id);
     """,
+    """
+    ALTER TABLE store ADD COLUMN legacy INTEGER NOT NULL DEFAULT 0;
+    UPDATE store SET legacy = EXISTS (SELECT * FROM seen);
+
+    CREATE TABLE named_event (
+        seq          INTEGER PRIMARY KEY,
+        event_id     TEXT NOT NULL,
+        name         TEXT NOT NULL,
+        telegram_id  INTEGER NOT NULL,
+        bot_id       INTEGER,
+        accepted_ms  INTEGER NOT NULL,
+        order_digest BLOB,
+        body         TEXT NOT NULL,
+        UNIQUE (event_id, name)
+    );
+    INSERT INTO named_event
+        SELECT seq, event_id, event_name(body), telegram_id, bot_id, accepted_ms, order_digest,
+            body
+        FROM event;
+    DROP TABLE event;
+    ALTER TABLE named_event RENAME TO event;
+    CREATE INDEX event_of_user ON event (telegram_id, seq);
+    CREATE INDEX event_of_order ON event (order_digest) WHERE order_digest IS NOT NULL;
+
+    ALTER TABLE delivery ADD COLUMN maybe_delivered INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE delivery ADD COLUMN batch_cap INTEGER;
+    UPDATE delivery SET maybe_delivered = 1 WHERE instr(reason, 'may have been taken');
+    DROP INDEX delivery_due;
+    CREATE INDEX delivery_due ON delivery (destination, due_ms, seq)
+        WHERE state = 'pending' AND batch_cap IS NULL;
+    CREATE INDEX delivery_capped ON delivery (destination, due_ms, seq)
+        WHERE state = 'pending' AND batch_cap IS NOT NULL;
+
+    CREATE TABLE tally (
+        destination TEXT NOT NULL,
+        state       TEXT NOT NULL,
+        n           INTEGER NOT NULL,
+        PRIMARY KEY (destination, state)
+    ) WITHOUT ROWID;
+    INSERT INTO tally SELECT destination, state, count(*) FROM delivery GROUP BY 1, 2;
+
+    CREATE INDEX session_age ON session (at_ms);
+    CREATE INDEX click_age ON click (at_ms);
+    """,
 )
 
 
@@ -117,12 +162,18 @@ async def migrate(
     if version == len(migrations):
         return
     await connection.create_function("new_salt", 0, new_salt)
-    await connection.create_function("key_digest", 2, key_digest)
+    await connection.create_function("key_digest", 2, legacy_once_digest)
+    await connection.create_function("event_name", 1, _event_name)
     steps = "".join(migrations[version:])
     await connection.executescript(
         f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID};"
         f"PRAGMA user_version = {len(migrations)}; COMMIT;",
     )
+
+
+def _event_name(body: str) -> str:
+    name: str = Event.from_json(body).name
+    return name
 
 
 async def _pragma(connection: aiosqlite.Connection, name: str) -> int:

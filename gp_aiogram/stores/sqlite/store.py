@@ -5,29 +5,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gp_aiogram.errors import ConfigurationError
+from gp_aiogram.errors import ConfigurationError, StoreError
 from gp_aiogram.model.clock import Clock, SystemClock
+from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.leases import Leases
-from gp_aiogram.stores.sqlite.erasure import SQLiteErasure
+from gp_aiogram.stores.records import ContextQuery, UserContext
 from gp_aiogram.stores.sqlite.file import SQLiteFile
-from gp_aiogram.stores.sqlite.lookup import SQLiteKnown
-from gp_aiogram.stores.sqlite.once_keys import SQLiteKeys
+from gp_aiogram.stores.sqlite.lookup import load_contexts
+from gp_aiogram.stores.sqlite.outbox import SQLiteOutbox
 from gp_aiogram.stores.sqlite.profiles import SQLiteProfiles
-from gp_aiogram.stores.sqlite.recent import RecentEvents
+from gp_aiogram.stores.sqlite.rows import Key
 from gp_aiogram.stores.sqlite.sessions import SQLiteSessions
 
 
-class SQLiteStore(
-    SQLiteSessions,
-    SQLiteProfiles,
-    SQLiteKeys,
-    SQLiteErasure,
-    SQLiteKnown,
-):
-    """Sessions and outbox in one SQLite file (WAL, synchronous=FULL, group commit).
+class SQLiteStore(Store):
+    """Sessions, profiles and outbox in one SQLite file (WAL, synchronous=FULL, group commit).
 
-    What it has accepted survives ``kill -9`` and, on an honest disk, power loss. A second process
-    that opens the file gets :class:`~gp_aiogram.errors.StoreLocked`; others may only read it.
+    What it has accepted survives ``kill -9`` and, on storage that honours fsync, power loss. A
+    second process that opens the file gets :class:`~gp_aiogram.errors.StoreLocked`; others may
+    only read it.
 
     :param path: the file; made when missing, as are its folders.
     :param clock: what tells the time; this machine's clocks unless a test turns its own.
@@ -39,10 +35,15 @@ class SQLiteStore(
             msg = "SQLiteStore needs the path of a file; for tests without one use MemoryStore()"
             raise ConfigurationError(msg)
         self.path = Path(path)
-        self.clock: Clock = clock or SystemClock()
-        self._file = SQLiteFile(self.path)
-        self._leases: Leases[tuple[str, int]] = Leases(self.clock)
-        self._recent = RecentEvents()
+        clock = clock or SystemClock()
+        leases: Leases[Key] = Leases(clock)
+        # The next owner of the file may claim what this one holds, and number events as this one.
+        self._file = SQLiteFile(self.path, on_release=leases.clear)
+        super().__init__(
+            sessions=SQLiteSessions(self._file),
+            profiles=SQLiteProfiles(self._file),
+            outbox=SQLiteOutbox(self._file, leases, clock),
+        )
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self.path)!r})"
@@ -62,6 +63,15 @@ class SQLiteStore(
         An event accepted later opens the file for as long as that takes.
         """
         await self._file.close()
-        # The next owner of the file may claim what this one held, and number events as this one.
-        self._leases.clear()
-        self._recent.clear()
+
+    async def load_context(self, query: ContextQuery) -> UserContext:
+        """Return what is known of a user for an event, with one look.
+
+        :raises StoreError: when the file cannot be read.
+        """
+        try:
+            return await self._file.submit(load_contexts, query, reads=True)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - what cannot be decoded costs no other part
+            return await super().load_context(query)

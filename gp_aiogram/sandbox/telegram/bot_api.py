@@ -1,4 +1,4 @@
-"""One bot as Telegram sees it: its updates and the methods it may call."""
+"""The Bot API of one bot: dispatches its calls, and serves its updates and its webhook."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from aiohttp import ClientResponse, ClientSession
 
 from gp_aiogram.sandbox.server import cancel
 from gp_aiogram.sandbox.telegram import params as read
-from gp_aiogram.sandbox.telegram.chat_methods import ChatMethods
-from gp_aiogram.sandbox.telegram.message_methods import MessageMethods
+from gp_aiogram.sandbox.telegram.errors import ApiError
+from gp_aiogram.sandbox.telegram.methods import (
+    ChatMethods,
+    MessageMethods,
+    Method,
+    PaymentMethods,
+)
 from gp_aiogram.sandbox.telegram.params import Params
-from gp_aiogram.sandbox.telegram.payment_methods import PaymentMethods
-from gp_aiogram.sandbox.telegram.profiles import bot_profile
-from gp_aiogram.sandbox.telegram.shared import ApiCall, Method, Shared
-from gp_aiogram.sandbox.telegram.updates import MAX_UPDATES, ApiError, UpdateQueue, Webhook
+from gp_aiogram.sandbox.telegram.state import ApiCall, BotState, TelegramState
+from gp_aiogram.sandbox.telegram.updates import MAX_UPDATES, Webhook
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
-class SandboxBot:
-    """One bot.
+class BotApi:
+    """The Bot API as one bot sees it.
 
-    :param bot_id: the digits of its token.
-    :param shared: what it shares with other bots.
+    :param state: what the stand-in knows.
+    :param bot: the bot.
     """
 
-    def __init__(self, bot_id: int, shared: Shared) -> None:
-        self.id = bot_id
-        self.queue = UpdateQueue(shared.bell)
-        self.messages = MessageMethods(bot_id, shared)
-        self.sales = PaymentMethods(bot_id, shared, self.messages)
-        self._shared = shared
+    def __init__(self, state: TelegramState, bot: BotState) -> None:
+        self._state = state
+        self._bot = bot
+        self._queue = bot.queue
         self._poster: asyncio.Task[None] | None = None
         methods: dict[str, Method] = {
             "getMe": self._get_me,
@@ -43,49 +44,49 @@ class SandboxBot:
             "deleteWebhook": self._delete_webhook,
             "getWebhookInfo": self._get_webhook_info,
             "setMyCommands": self._set_my_commands,
-            **self.messages.methods,
-            **self.sales.methods,
-            **ChatMethods(bot_id, shared).methods,
+            **MessageMethods(state, bot).by_name,
+            **PaymentMethods(state, bot).by_name,
+            **ChatMethods(state, bot).by_name,
         }
         self._methods = {name.lower(): (name, method) for name, method in methods.items()}
 
     async def call(self, method: str, params: Params) -> Any:
-        """Do what the bot asks for.
+        """Call a method.
 
-        :param method: the name of a method, in any case of letters as with Telegram.
+        :param method: its name; case-insensitive, as with Telegram.
         :param params: its parameters.
         :return: the ``result``.
-        :raises ApiError: it is refused.
+        :raises ApiError: there is no such method, or the call is refused.
         """
         if method.lower() not in self._methods:
             raise ApiError(404, "Not Found")
         name, function = self._methods[method.lower()]
-        self._shared.calls.append(ApiCall(name, params))
+        self._state.calls.append(ApiCall(name, params))
         try:
             return await function(params)
         finally:
-            self._shared.bell.ring()
+            self._state.notifier.notify()
 
     async def close(self) -> None:
-        """Stop posting to the webhook."""
+        """Stop posting updates to the webhook."""
         if self._poster is not None:
             await cancel(self._poster)
             self._poster = None
 
-    async def _post(self) -> None:
+    async def _post_updates(self) -> None:
         async with ClientSession() as session:
-            await self.queue.post(session, self._obey)
+            await self._queue.post(session, self._call_from_webhook)
 
-    async def _obey(self, response: ClientResponse) -> None:
-        params = await read.from_answer(response)
+    async def _call_from_webhook(self, response: ClientResponse) -> None:
+        params = await read.from_response(response)
         method = params.pop("method", None)
         if method is not None:
-            with contextlib.suppress(ApiError):  # as with Telegram, the bot never learns of it
+            with contextlib.suppress(ApiError):  # as with Telegram, the bot never sees the error
                 await self.call(str(method), params)
 
     async def _get_me(self, _: Params) -> Any:
         return {
-            **bot_profile(self.id),
+            **self._bot.profile,
             "can_join_groups": True,
             "can_read_all_group_messages": False,
             "supports_inline_queries": False,
@@ -93,7 +94,7 @@ class SandboxBot:
 
     async def _get_updates(self, params: Params) -> Any:
         limit = read.integer(params, "limit", MAX_UPDATES)
-        return await self.queue.poll(
+        return await self._queue.poll(
             offset=read.integer(params, "offset"),
             limit=limit if 1 <= limit <= MAX_UPDATES else MAX_UPDATES,
             timeout=max(0, read.integer(params, "timeout")),
@@ -110,29 +111,29 @@ class SandboxBot:
         if secret_token is not None and not _SECRET.fullmatch(str(secret_token)):
             raise ApiError(400, "Bad Request: secret token contains unallowed characters")
         if params.get("drop_pending_updates"):
-            self.queue.clear()
+            self._queue.clear()
         allowed = read.strings(params, "allowed_updates")
-        self.queue.allowed = self.queue.allowed if allowed is None else allowed
-        self.queue.webhook = Webhook(url, secret_token)
+        self._queue.allowed = self._queue.allowed if allowed is None else allowed
+        self._queue.webhook = Webhook(url, secret_token)
         if self._poster is None:
-            self._poster = asyncio.create_task(self._post())
+            self._poster = asyncio.create_task(self._post_updates())
         return True
 
     async def _delete_webhook(self, params: Params) -> Any:
-        self.queue.webhook = None
+        self._queue.webhook = None
         if params.get("drop_pending_updates"):
-            self.queue.clear()
+            self._queue.clear()
         return True
 
     async def _get_webhook_info(self, _: Params) -> Any:
-        webhook = self.queue.webhook
+        webhook = self._queue.webhook
         info = {
             "url": "" if webhook is None else webhook.url,
             "has_custom_certificate": False,
-            "pending_update_count": len(self.queue),
+            "pending_update_count": len(self._queue),
             "last_error_date": webhook and webhook.last_error_date,
             "last_error_message": webhook and webhook.last_error_message,
-            "allowed_updates": self.queue.allowed or None,
+            "allowed_updates": self._queue.allowed or None,
         }
         return {key: value for key, value in info.items() if value is not None}
 

@@ -1,0 +1,229 @@
+"""Finds deliveries of a SQLite file that may be claimed, and settles those that were."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from gp_aiogram.model.clock import Clock, from_ms
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.records import MAX_DELAY, Outcome, State
+from gp_aiogram.stores.sqlite.bulk import change_in, select_in
+from gp_aiogram.stores.sqlite.recent import RecentEvents
+from gp_aiogram.stores.sqlite.rows import COLUMNS, Key, key_of, now_ms, receipt_text, storable
+from gp_aiogram.stores.sqlite.tally import Tally
+
+_MAX_DELAY_MS = round(MAX_DELAY * 1000)
+
+
+def _pending(cap: str, moments: str) -> str:
+    return f"""
+        SELECT {COLUMNS} FROM delivery
+        WHERE destination = ? AND state = 'pending' AND batch_cap IS {cap} AND due_ms {moments} ?
+        ORDER BY due_ms, seq
+    """
+
+
+#: By whether deliveries with a batch cap are meant: what is due until a moment, and after it.
+#: An index answers each, in order.
+_UNTIL = {False: _pending("NULL", "<="), True: _pending("NOT NULL", "<=")}
+_AFTER = {False: _pending("NULL", ">"), True: _pending("NOT NULL", ">")}
+
+_EVENTS = "SELECT seq, body FROM event WHERE seq IN ({marks})"
+
+_SETTLE = """
+    UPDATE delivery
+    SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?, maybe_delivered = ?,
+        batch_cap = ?
+    WHERE destination = ? AND state = ? AND seq IN ({marks})
+"""
+
+#: By the state of an outcome: the states in which its delivery may be, the usual one first. The
+#: outcome's own comes last, where it counts no row that has just got there. What was skipped is
+#: not tried again.
+_STATES_BEFORE: Mapping[State, Sequence[State]] = {
+    "pending": ("pending", "dead", "delivered"),
+    "delivered": ("pending", "dead", "skipped", "delivered"),
+    "skipped": ("pending", "dead", "delivered", "skipped"),
+    "dead": ("pending", "skipped", "delivered", "dead"),
+}
+
+
+class Demand(NamedTuple):
+    """What somebody wants to claim."""
+
+    destination: str
+    limit: int
+    capped: bool
+
+
+class Due(NamedTuple):
+    """What somebody may claim, the longest due first.
+
+    :param rows: of the deliveries.
+    :param events: for each row.
+    :param now: the time of the look.
+    """
+
+    rows: Sequence[Any]
+    events: Sequence[Event]
+    now: datetime
+
+
+class Claims:
+    """Works for many callers at once.
+
+    The leases are the callers' to take and to end, when the transaction is over: whatever goes
+    wrong before, nobody holds anything.
+
+    :param clock: its wall clock tells what is due.
+    :param leases: what is claimed.
+    :param recent: events that need no decoding.
+    """
+
+    def __init__(self, clock: Clock, leases: Leases[Key], recent: RecentEvents) -> None:
+        self._clock = clock
+        self._leases = leases
+        self._recent = recent
+
+    def find(self, connection: sqlite3.Connection, demands: Sequence[Demand]) -> list[Due]:
+        """Find what each caller may claim; nobody gets what is another's."""
+        at_ms = now_ms(self._clock)
+        found: list[list[Any]] = []
+        taken: set[Key] = set()
+        for demand in demands:
+            rows = self._find_for(connection, demand, at_ms, taken)
+            taken.update(row[:2] for row in rows)
+            found.append(rows)
+        events = self._events(connection, {seq for seq, _ in taken})
+        now = from_ms(at_ms)
+        return [Due(rows, [events[row[0]] for row in rows], now) for rows in found]
+
+    def next_due(
+        self,
+        connection: sqlite3.Connection,
+        destinations: Sequence[str],
+    ) -> list[float | None]:
+        """Return in how many seconds an unclaimed delivery is due; None without any."""
+        at_ms = now_ms(self._clock)
+        return [self._next_due(connection, destination, at_ms) for destination in destinations]
+
+    def settle(
+        self,
+        connection: sqlite3.Connection,
+        batches: Sequence[Sequence[Outcome]],
+    ) -> list[None]:
+        """Record what became of deliveries whose claims hold."""
+        at_ms = now_ms(self._clock)
+        tally = Tally()
+        for destination, outcome, seqs in _alike(self._held(chain.from_iterable(batches))):
+            due_ms = at_ms + round(min(outcome.delay, MAX_DELAY) * 1000)
+            _record(connection, destination, seqs, outcome, due_ms, tally)
+        tally.write(connection)
+        return [None] * len(batches)
+
+    def _find_for(
+        self,
+        connection: sqlite3.Connection,
+        demand: Demand,
+        at_ms: int,
+        taken: Collection[Key],
+    ) -> list[Any]:
+        destination, limit, capped = demand
+        due = self._free(connection, _UNTIL[capped], (destination, at_ms))
+        # What a clock set back has left far in the future.
+        far = self._free(connection, _AFTER[capped], (destination, at_ms + _MAX_DELAY_MS))
+        free = (row for row in chain(due, far) if row[:2] not in taken)
+        return [*islice(_one_batch(free) if capped else free, limit)]
+
+    def _events(self, connection: sqlite3.Connection, seqs: Collection[int]) -> dict[int, Event]:
+        recent = self._recent.find(seqs)
+        others = [seq for seq in seqs if seq not in recent]
+        rows = select_in(connection, _EVENTS, others)
+        return recent | {seq: Event.from_json(body) for seq, body in rows}
+
+    def _next_due(
+        self,
+        connection: sqlite3.Connection,
+        destination: str,
+        at_ms: int,
+    ) -> float | None:
+        latest_ms = at_ms + _MAX_DELAY_MS
+        waits = []
+        for capped in (False, True):
+            soonest = self._free(connection, _UNTIL[capped], (destination, latest_ms))
+            waits += [max(0, row[5] - at_ms) / 1000 for row in islice(soonest, 1)]
+            far = self._free(connection, _AFTER[capped], (destination, latest_ms))
+            waits += [0.0 for _ in islice(far, 1)]
+        return min(waits, default=None)
+
+    def _free(
+        self,
+        connection: sqlite3.Connection,
+        query: str,
+        parameters: Sequence[Any],
+    ) -> Iterator[Any]:
+        """Yield the rows of deliveries that nobody has claimed."""
+        rows = connection.execute(query, parameters)
+        return (row for row in rows if not self._leases.holds(row[:2]))
+
+    def _held(self, outcomes: Iterable[Outcome]) -> dict[Key, Outcome]:
+        """Return the outcomes whose claims hold; after a provisional one another may follow."""
+        held: dict[Key, Outcome] = {}
+        for outcome in outcomes:
+            key = key_of(outcome.delivery)
+            earlier = held.get(key)
+            if earlier is not None and not earlier.provisional:
+                continue
+            if self._leases.proves(outcome.delivery.token, key):
+                held[key] = outcome
+        return held
+
+
+def _one_batch(free: Iterator[Any]) -> Iterator[Any]:
+    """Yield what may share a request with the first."""
+    for first in free:
+        yield first
+        cap = first[-1]
+        yield from islice((row for row in free if row[-1] >= cap), cap - 1)
+        return
+
+
+def _alike(held: Mapping[Key, Outcome]) -> Iterator[tuple[str, Outcome, list[int]]]:
+    """Put what became the same together: events of one request have one receipt, one object."""
+    alike: dict[tuple[Any, ...], tuple[Outcome, list[int]]] = {}
+    for (seq, destination), outcome in held.items():
+        _, state, delay, attempts, reason, receipt, maybe, cap, _ = outcome
+        same = destination, state, delay, attempts, reason, id(receipt), maybe, cap
+        alike.setdefault(same, (outcome, []))[1].append(seq)
+    return ((destination, *group) for (destination, *_), group in alike.items())
+
+
+def _record(
+    connection: sqlite3.Connection,
+    destination: str,
+    seqs: Sequence[int],
+    outcome: Outcome,
+    due_ms: int,
+    tally: Tally,
+) -> None:
+    columns = (
+        outcome.state,
+        due_ms,
+        outcome.attempts,
+        storable(outcome.reason),
+        receipt_text(outcome.receipt),
+        outcome.maybe_delivered,
+        outcome.batch_cap,
+    )
+    left = len(seqs)
+    for state in _STATES_BEFORE[outcome.state]:
+        changed = change_in(connection, _SETTLE, seqs, before=(*columns, destination, state))
+        tally.move(destination, state, outcome.state, changed)
+        left -= changed
+        if not left:
+            break

@@ -1,0 +1,63 @@
+"""Deliveries as rows of a SQLite file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from gp_aiogram.model.clock import Clock, from_ms
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.records import Delivery
+
+#: What tells a delivery from others: the number of its event, and its destination.
+Key = tuple[int, str]
+
+#: Of a delivery, for :func:`delivery_of`; the first two are its :data:`Key`.
+COLUMNS = """
+    delivery.seq, delivery.destination, state, attempts, since_ms, due_ms, reason, receipt,
+    maybe_delivered, batch_cap
+"""
+
+#: What shared a transaction has its times in common.
+_moment = lru_cache(maxsize=1024)(from_ms)
+
+
+def key_of(delivery: Delivery) -> Key:
+    """Return what tells a delivery from others."""
+    return delivery.seq, delivery.destination
+
+
+def delivery_of(row: Any, event: Event, token: str = "") -> Delivery:
+    """Return the delivery in a row of :data:`COLUMNS`."""
+    seq, destination, state, attempts, since_ms, due_ms, reason, receipt, maybe, cap = row
+    return Delivery(
+        event=event,
+        destination=destination,
+        state=state,
+        attempts=attempts,
+        since=_moment(since_ms),
+        due=_moment(due_ms),
+        reason=reason,
+        receipt=json.loads(receipt) if receipt else {},
+        maybe_delivered=bool(maybe),
+        batch_cap=cap,
+        seq=seq,
+        token=token,
+    )
+
+
+def receipt_text(receipt: Mapping[str, Any]) -> str | None:
+    """Return a receipt as it is stored."""
+    return json.dumps(receipt, default=str) if receipt else None
+
+
+def storable(text: str | None) -> str | None:
+    """Escape half an emoji, as a server may answer it: SQLite keeps no lone surrogate."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def now_ms(clock: Clock) -> int:
+    """Return what the wall clock shows, as it is stored."""
+    return round(clock.time() * 1000)

@@ -1,0 +1,225 @@
+"""Looks up, changes and erases what a filter means in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gp_aiogram.model.clock import Clock
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter, State
+from gp_aiogram.stores.sqlite.bulk import change_in, select_in
+from gp_aiogram.stores.sqlite.conditions import Conditions, conditions_of
+from gp_aiogram.stores.sqlite.once_keys import OnceKeys
+from gp_aiogram.stores.sqlite.recent import RecentEvents
+from gp_aiogram.stores.sqlite.rows import COLUMNS, Key, delivery_of, now_ms, storable
+from gp_aiogram.stores.sqlite.tally import Tally
+
+_SELECT = f"""
+    SELECT {COLUMNS}, event.body FROM delivery JOIN event USING (seq)
+    WHERE {{events}} AND {{deliveries}}
+    ORDER BY delivery.seq, delivery.destination LIMIT :limit
+"""
+_AFTER = "(delivery.seq, delivery.destination) > (:after_seq, :after_destination)"
+
+_TO_CHANGE = """
+    SELECT delivery.seq, delivery.destination, delivery.state
+    FROM delivery JOIN event USING (seq)
+    WHERE {events} AND {deliveries} AND NOT ({done})
+    ORDER BY delivery.seq, delivery.destination LIMIT :limit
+"""
+_DONE = "delivery.state = :state AND ifnull(:reason, reason) IS reason"
+_FRESH = "attempts = 0 AND batch_cap IS NULL AND since_ms = due_ms AND due_ms <= :now"
+
+_CHANGE = """
+    UPDATE delivery SET state = ?, reason = ifnull(?, reason)
+    WHERE destination = ? AND seq IN ({marks})
+"""
+_RESTART = """
+    UPDATE delivery SET state = ?, reason = ifnull(?, reason),
+        attempts = 0, batch_cap = NULL, since_ms = ?, due_ms = ?
+    WHERE destination = ? AND seq IN ({marks})
+"""
+
+_TO_ERASE = """
+    SELECT seq, event_id, name FROM event
+    WHERE {events} AND NOT EXISTS (
+        SELECT * FROM delivery WHERE delivery.seq = event.seq AND NOT ({deliveries})
+    )
+    ORDER BY seq LIMIT :limit
+"""
+#: Events are numbered in the order of their acceptance: what follows the first younger one is not
+#: even looked at.
+_OLDEST = """
+    event.seq < ifnull(
+        (SELECT seq FROM event WHERE accepted_ms >= :accepted_before ORDER BY seq LIMIT 1),
+        9223372036854775807
+    )
+"""
+
+_DELIVERIES = "SELECT seq, destination, state FROM delivery WHERE seq IN ({marks})"
+
+
+class Page(NamedTuple):
+    """Which deliveries somebody wants to see."""
+
+    where: DeliveryFilter
+    limit: int
+    after: Key | None
+
+
+class Transition(NamedTuple):
+    """Which deliveries somebody wants to change."""
+
+    where: DeliveryFilter
+    change: Change
+    limit: int
+
+
+class Erasure(NamedTuple):
+    """Which events somebody wants to erase."""
+
+    where: DeliveryFilter
+    limit: int
+
+
+class Erased(NamedTuple):
+    """How many events were erased, and with which deliveries."""
+
+    events: int
+    keys: list[Key]
+
+
+class Selection:
+    """Works for many callers at once.
+
+    :param clock: its wall clock tells when a delivery is started again.
+    :param leases: what is claimed.
+    :param recent: loses what is erased.
+    """
+
+    def __init__(self, clock: Clock, leases: Leases[Key], recent: RecentEvents) -> None:
+        self._clock = clock
+        self._leases = leases
+        self._recent = recent
+
+    def select(
+        self,
+        connection: sqlite3.Connection,
+        pages: Sequence[Page],
+    ) -> list[list[Delivery]]:
+        """Return the deliveries that each caller wants to see."""
+        return [self._select(connection, *page) for page in pages]
+
+    def transition(
+        self,
+        connection: sqlite3.Connection,
+        transitions: Sequence[Transition],
+    ) -> list[list[str]]:
+        """Change deliveries, and return the destination of each that was changed."""
+        return [self._transition(connection, *transition) for transition in transitions]
+
+    def erase(
+        self,
+        connection: sqlite3.Connection,
+        erasures: Sequence[Erasure],
+    ) -> list[Erased]:
+        """Erase events with their deliveries; the events stay known."""
+        return [self._erase(connection, *erasure) for erasure in erasures]
+
+    def _select(
+        self,
+        connection: sqlite3.Connection,
+        where: DeliveryFilter,
+        limit: int,
+        after: Key | None,
+    ) -> list[Delivery]:
+        events, deliveries, parameters = self._conditions(connection, where)
+        if after is not None:
+            deliveries = f"{deliveries} AND {_AFTER}"
+            parameters["after_seq"], parameters["after_destination"] = after
+        query = _SELECT.format(events=events, deliveries=deliveries)
+        rows = connection.execute(query, {**parameters, "limit": limit})
+        return [delivery_of(row, Event.from_json(body)) for *row, body in rows]
+
+    def _transition(
+        self,
+        connection: sqlite3.Connection,
+        where: DeliveryFilter,
+        change: Change,
+        limit: int,
+    ) -> list[str]:
+        events, deliveries, parameters = self._conditions(connection, where)
+        at_ms = now_ms(self._clock)
+        parameters.update(state=change.state, reason=storable(change.reason), now=at_ms)
+        done = f"{_DONE} AND {_FRESH}" if change.restart else _DONE
+        query = _TO_CHANGE.format(events=events, deliveries=deliveries, done=done)
+        rows = connection.execute(query, {**parameters, "limit": limit}).fetchall()
+        _change(connection, rows, change, at_ms)
+        return [destination for _, destination, _ in rows]
+
+    def _erase(
+        self,
+        connection: sqlite3.Connection,
+        where: DeliveryFilter,
+        limit: int,
+    ) -> Erased:
+        events, deliveries, parameters = self._conditions(connection, where)
+        is_narrow = not parameters.keys().isdisjoint(("event_id", "order", "telegram_id"))
+        is_by_age = where.accepted_before is not None and not is_narrow
+        query = _TO_ERASE.format(
+            events=f"{events} AND {_OLDEST}" if is_by_age else events,
+            deliveries=deliveries,
+        )
+        rows = connection.execute(query, {**parameters, "limit": limit}).fetchall()
+        seqs = [seq for seq, *_ in rows]
+        keys = _delete(connection, seqs)
+        self._recent.drop(seqs)
+        if rows:
+            identities = [identity for _, *identity in rows]
+            OnceKeys(connection).add_erased(identities, now_ms(self._clock))
+        return Erased(len(rows), keys)
+
+    def _conditions(self, connection: sqlite3.Connection, where: DeliveryFilter) -> Conditions:
+        if where.unclaimed:
+            connection.create_function("is_claimed", 2, self._is_claimed)
+        return conditions_of(where, connection)
+
+    def _is_claimed(self, seq: int, destination: str) -> bool:
+        return self._leases.holds((seq, destination))
+
+
+def _change(
+    connection: sqlite3.Connection,
+    rows: Iterable[tuple[int, str, State]],
+    change: Change,
+    at_ms: int,
+) -> None:
+    """Change deliveries, given by their keys and states."""
+    statement, columns = _CHANGE, [change.state, storable(change.reason)]
+    if change.restart:
+        statement, columns = _RESTART, [*columns, at_ms, at_ms]
+    by_destination: dict[str, list[int]] = defaultdict(list)
+    tally = Tally()
+    for seq, destination, state in rows:
+        by_destination[destination].append(seq)
+        tally.move(destination, state, change.state)
+    for destination, seqs in by_destination.items():
+        change_in(connection, statement, seqs, before=(*columns, destination))
+    tally.write(connection)
+
+
+def _delete(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[Key]:
+    """Delete events with their deliveries, and return the keys of these."""
+    keys: list[Key] = []
+    tally = Tally()
+    for seq, destination, state in select_in(connection, _DELIVERIES, seqs):
+        keys.append((seq, destination))
+        tally.add(destination, state, -1)
+    change_in(connection, "DELETE FROM delivery WHERE seq IN ({marks})", seqs)
+    change_in(connection, "DELETE FROM event WHERE seq IN ({marks})", seqs)
+    tally.write(connection)
+    return keys

@@ -1,0 +1,148 @@
+"""What callers ask to have recorded, and the check that turns it into a draft of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.model.clock import Clock
+from gp_aiogram.model.event import (
+    Event,
+    is_text,
+    new_event,
+    utc_from_timestamp,
+    validate_user_data,
+)
+from gp_aiogram.model.money import Stars, is_stars
+
+#: Where an event whose value was in Telegram Stars keeps how many there were.
+STARS_KEY = "telegram_stars"
+
+#: The value of ``once=`` that lets one event through per user.
+PER_USER = "user"
+
+
+@dataclass(kw_only=True, slots=True)
+class EventRequest:
+    """One event to record, as the caller described it; see :meth:`gp_aiogram.Tracker.track`."""
+
+    name: str
+    telegram_id: int
+    bot_id: int | None = None
+    value: object = None
+    currency: str | None = None
+    user_data: Mapping[str, Any] | None = None
+    session_id: str | None = None
+    event_id: str | None = None
+    event_time: datetime | None = None
+    once: str | int | None = None
+    order: str | int | None = None
+    to: str | Collection[str] | None = None
+
+
+class DepositRules(NamedTuple):
+    """What makes a first deposit an FTD; see :meth:`gp_aiogram.Tracker.deposit`."""
+
+    within: timedelta | None = None
+    needs_session: bool = False
+    renewal: bool = False
+
+
+class Draft(NamedTuple):
+    """A request that has passed the check: what remains is to find out what is known of the user.
+
+    :param event: valid, without what only the store knows.
+    :param is_timed: the caller said when it happened.
+    :param names_bot: the caller said which bot it was.
+    :param once: :data:`PER_USER`, a key, or None.
+    :param order: what a refund finds the event by.
+    :param to: names of destinations; None means all that accept the event.
+    """
+
+    event: Event
+    is_timed: bool
+    names_bot: bool
+    once: str | None
+    order: str | None
+    to: Sequence[str] | None
+
+
+class RequestCheck:
+    """Checks requests.
+
+    :param destinations: names that ``to=`` may hold.
+    :param stars: what Telegram Stars are worth; None refuses values in stars.
+    :param clock: gives events without a time of their own the present one.
+    """
+
+    def __init__(self, destinations: Collection[str], stars: Stars | None, clock: Clock) -> None:
+        self._destinations = destinations
+        self._stars = stars
+        self._clock = clock
+
+    def draft(self, request: EventRequest) -> Draft:
+        """Check a request.
+
+        :raises EventError: when no event can be built from it; the text names the rule.
+        """
+        to = self._named(request.to)
+        moment = request.event_time
+        value, currency, user_data = self._without_stars(request)
+        event = new_event(
+            request.name,
+            telegram_id=request.telegram_id,
+            event_time=utc_from_timestamp(self._clock.time()) if moment is None else moment,
+            event_id=request.event_id,
+            bot_id=request.bot_id,
+            session_id=request.session_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+        )
+        once = validate_once(request.once)
+        order = validate_once(request.order) if request.order is not None else once
+        return Draft(
+            event=event,
+            is_timed=moment is not None,
+            names_bot=request.bot_id is not None,
+            once=once,
+            order=None if order == PER_USER else order,
+            to=to,
+        )
+
+    def _named(self, to: str | Collection[str] | None) -> list[str] | None:
+        if to is None:
+            return None
+        named = [to] if isinstance(to, str) else list(to)
+        if unknown := [name for name in named if name not in self._destinations]:
+            names = ", ".join(self._destinations)
+            msg = f"to= names no destination: {short_repr(unknown[0])}; there are {names}"
+            raise EventError(msg)
+        return named
+
+    def _without_stars(
+        self,
+        request: EventRequest,
+    ) -> tuple[object, str | None, Mapping[str, Any] | None]:
+        """Turn Telegram Stars into money; how many there were stays in ``user_data``."""
+        value, currency, user_data = request.value, request.currency, request.user_data
+        if self._stars is None or value is None or not is_stars(currency):
+            return value, currency, user_data
+        count = {STARS_KEY: self._stars.count(value), **validate_user_data(user_data)}
+        return self._stars.worth(value), self._stars.currency, count
+
+
+def validate_once(once: object) -> str | None:
+    """Return what ``once=`` says, as text.
+
+    :raises EventError: when it is neither ``"user"`` nor a key.
+    """
+    if once is None:
+        return None
+    if isinstance(once, bool) or not (isinstance(once, int) or is_text(once)) or once == "":
+        msg = f"once must be 'user' or a key such as an order's id, not {short_repr(once)}"
+        raise EventError(msg)
+    return str(once)
