@@ -90,7 +90,7 @@ class AutoMiddleware(BaseMiddleware):
             if occurrence.place is not None:
                 came_by = await self._came_by(gp)
                 arguments["once"] = f"{occurrence.place}:{gp.telegram_id}:{came_by}"
-            # Apart from ``gp``, so that a handler that records late does not seem to be the second.
+            # Apart from ``gp``: a handler that records late must not be taken for a second one.
             apart, name = gp.without_history(), occurrence.name
             await record_event(apart, name, update.event, arguments, site_id="auto", source="auto")
 

@@ -18,7 +18,7 @@ from aiogram.types import (
 )
 
 from gp_aiogram.bot.members import has_joined
-from gp_aiogram.bot.starts import is_command, start_of
+from gp_aiogram.bot.starts import COMMAND, start_of
 from gp_aiogram.bot.updates import UserTrackers, time_of
 from gp_aiogram.model.session import Session, Source
 from gp_aiogram.tracker import Tracker
@@ -117,8 +117,12 @@ class CaptureMiddleware(BaseMiddleware):
 
 
 def _entry(update: Update) -> _Entry | None:
-    """Return the part of an update by which somebody may have come in; most have none."""
+    """Return the part of an update by which somebody may have come in; most have none.
+
+    Asked for each update, so it looks no closer than it must.
+    """
     message = update.message
-    if message is not None:
-        return message if is_command(message) else None
-    return update.chat_join_request or update.chat_member
+    if message is None:
+        return update.chat_join_request or update.chat_member
+    text = message.text
+    return message if text is not None and COMMAND in text else None

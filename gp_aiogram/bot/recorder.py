@@ -10,6 +10,7 @@ from typing import Any, cast
 from gp_aiogram.bot.payments import is_refund, payment_of, with_payment_defaults
 from gp_aiogram.bot.updates import GP_KEY
 from gp_aiogram.decorators import TrackSpec, resolve
+from gp_aiogram.delivery.stats import TrackerCount
 from gp_aiogram.errors import EventError, GPError
 from gp_aiogram.model.event import FIRST_DEPOSIT, REFUND
 from gp_aiogram.tracker import Tracker
@@ -25,7 +26,7 @@ _MAY_BE_NONE = frozenset({"session_id", "user_data"})
 @contextmanager
 def contained(
     tracker: Tracker,
-    counter: str,
+    counter: TrackerCount,
     log: logging.Logger,
     source: object,
 ) -> Iterator[None]:

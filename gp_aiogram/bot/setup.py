@@ -106,4 +106,5 @@ def _installed(
     kind: type[CaptureMiddleware | AutoMiddleware | EmitMiddleware],
     tracker: Tracker,
 ) -> bool:
-    return any(isinstance(middleware, kind) and middleware.tracker is tracker for middleware in manager)
+    ours = (middleware for middleware in manager if isinstance(middleware, kind))
+    return any(middleware.tracker is tracker for middleware in ours)

@@ -10,8 +10,10 @@ from aiogram.types import Message
 
 from gp_aiogram.bot._aiogram_internals import username_of
 
-_COMMAND = "/start"
-_START = re.compile(rf"\s*{_COMMAND}(?:@(?P<mention>\w+))?(?:\s+(?P<payload>\S+))?\s*")
+#: What every ``/start`` has in its text.
+COMMAND = "/start"
+
+_START = re.compile(rf"\s*{COMMAND}(?:@(?P<mention>\w+))?(?:\s+(?P<payload>\S+))?\s*")
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,11 @@ class Start:
     payload: str | None
 
 
-def is_command(message: Message) -> bool:
-    """Tell at little cost whether a message may be a ``/start``: most are not."""
-    text = message.text
-    return text is not None and _COMMAND in text
-
-
 def start_of(message: Message, bot: Bot) -> Start | None:
     """Return the ``/start`` in a message; None for other texts, and for one that does not count.
 
     A forwarded command does not count, nor one of a bot or for another bot.
     """
-    if not is_command(message):
-        return None
     start = _START.fullmatch(message.text or "")
     user = message.from_user
     if start is None or user is None or user.is_bot or message.forward_origin is not None:

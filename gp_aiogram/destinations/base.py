@@ -40,6 +40,9 @@ class Destination(ABC):
     batch_size: ClassVar[int] = 1
     concurrency: ClassVar[int] = 16
 
+    #: Seconds for one call of :meth:`send`; after that the try has failed, perhaps unheard.
+    send_timeout: float = 60.0
+
     #: Names of the events that this destination gets; None means all.
     only: Collection[str] | None = None
 

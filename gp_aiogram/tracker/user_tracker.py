@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 
 from typing_extensions import Unpack
 
@@ -33,7 +34,8 @@ class UserTracker:
         update that another library made up.
     """
 
-    # On the class, since one is made for each update and few updates change any of these.
+    # One is made for each update, and few updates need more than the constructor sets: the rest
+    # has its first value on the class.
 
     #: When the update says it happened; None when it does not say.
     at: datetime | None = None
@@ -54,10 +56,14 @@ class UserTracker:
         self.telegram_id = telegram_id
         self.bot_id = bot_id
         self.update_id = update_id
-        self._recorded: list[str] = []
 
     def __repr__(self) -> str:
         return f"UserTracker(telegram_id={self.telegram_id}, bot_id={self.bot_id})"
+
+    @cached_property
+    def _recorded(self) -> list[str]:
+        """What was recorded through this, each conversion by its first name."""
+        return []
 
     @property
     def session(self) -> Session | None:

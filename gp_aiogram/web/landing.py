@@ -24,7 +24,7 @@ from gp_aiogram.web.limits import PerIpLimit
 from gp_aiogram.web.links import BotLinks, LinkKind
 from gp_aiogram.web.origins import Origins
 from gp_aiogram.web.previews import is_person
-from gp_aiogram.web.visitors import Address, Network, Visitors
+from gp_aiogram.web.visitors import Network, Visitors
 
 logger = logging.getLogger("gp_aiogram.web")
 

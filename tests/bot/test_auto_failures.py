@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,11 +18,16 @@ from gp_aiogram import (
     Event,
     MemoryStore,
     Session,
+    Store,
     StoreError,
     Tracker,
     UserTracker,
     track,
 )
+from gp_aiogram.model.clock import SystemClock
+from gp_aiogram.stores.memory.outbox import MemoryOutbox
+from gp_aiogram.stores.memory.profiles import MemoryProfiles
+from gp_aiogram.stores.memory.sessions import MemorySessions
 
 Recorded = Callable[[], Awaitable[list[Event]]]
 
@@ -33,11 +38,13 @@ async def tracker(recorder: Recorder, store: MemoryStore) -> AsyncIterator[Track
         yield tracker
 
 
-class NoSessions(MemoryStore):
-    async def find_session(self, *args: Any, **kwargs: Any) -> Session | None:
+class NoSessions(MemorySessions):
+    async def history(self, *args: Any, **kwargs: Any) -> Sequence[Session]:
         msg = "no sessions"
         raise StoreError(msg)
 
+
+class NoLinks(MemoryProfiles):
     async def invited(self, link: str) -> str | None:
         msg = "no links"
         raise StoreError(msg)
@@ -55,7 +62,8 @@ async def test_a_session_that_cannot_be_read_costs_no_event(
         @track(name, event_id="own")
         async def handler(event: TelegramObject, gp: UserTracker) -> None: ...
 
-    async with Tracker([recorder], store=NoSessions(), auto=AUTO) as tracker:
+    store = Store(sessions=NoSessions(), profiles=NoLinks(), outbox=MemoryOutbox(SystemClock()))
+    async with Tracker([recorder], store=store, auto=AUTO) as tracker:
         tracker.setup(dp)
         await dp.feed_raw_update(bot, told(name))
         assert await tracker.flush(5)
@@ -83,7 +91,7 @@ async def test_failing_is_logged_and_counted_and_not_the_bots_business(
     async def handler(message: Message) -> str:
         return "handled"
 
-    monkeypatch.setattr(store, "accept", accept)
+    monkeypatch.setattr(store.outbox, "accept", accept)
     for count, error in enumerate([StoreError("the disk is full"), OSError("no disk")], start=1):
         assert await feed(updates.start()) == "handled"
         assert tracker.counts["auto_errors"] == count

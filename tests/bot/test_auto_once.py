@@ -20,6 +20,7 @@ from gp_aiogram import (
     Attribution,
     Event,
     MemoryStore,
+    Outbox,
     SQLiteStore,
     StoreError,
     Tracker,
@@ -27,6 +28,7 @@ from gp_aiogram import (
     track,
 )
 from gp_aiogram.model.event import utc_from_timestamp
+from gp_aiogram.stores.records import AcceptResult, Entry
 
 Recorded = Callable[[], Awaitable[list[Event]]]
 Handler = Callable[..., Awaitable[None]]
@@ -122,13 +124,13 @@ async def test_a_renewal_is_a_purchase_where_the_decorator_says_ftd(
 
 
 async def test_a_handler_that_fails_to_record_leaves_it_to_auto(
-    dp: Dispatcher, feed: Feed, recorded: Recorded, tracker: Tracker
+    dp: Dispatcher, feed: Feed, recorded: Recorded, store: MemoryStore
 ) -> None:
     async def handler(event: TelegramObject, gp: UserTracker) -> None:
         with pytest.raises(StoreError):
             await gp.deposit(value=1)
 
-    fail_once(tracker)
+    fail_once(store.outbox)
     dp.message.register(handler)
     await feed(PAYMENT)
     assert [event.name for event in await recorded()] == ["Purchase"]
@@ -148,15 +150,15 @@ async def test_a_handler_that_records_later_comes_too_late(
     assert len(await recorded()) == 1
 
 
-def fail_once(tracker: Tracker) -> None:
-    accept = tracker._outbox.accept
+def fail_once(outbox: Outbox) -> None:
+    accept = outbox.accept
 
-    async def failing(*args: Any, **kwargs: Any) -> bool:
-        tracker._outbox.accept = accept  # type: ignore[method-assign] - only once
+    async def failing(entry: Entry) -> AcceptResult:
+        outbox.accept = accept  # type: ignore[method-assign] - only once
         msg = "the disk is busy"
         raise StoreError(msg)
 
-    tracker._outbox.accept = failing  # type: ignore[method-assign] - only once
+    outbox.accept = failing  # type: ignore[method-assign] - only once
 
 
 async def test_each_user_of_each_bot_counts(feed: Feed, recorded: Recorded, bot: Bot) -> None:

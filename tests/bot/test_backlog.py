@@ -14,17 +14,28 @@ from aiogram.types import Message
 
 from fixtures import updates
 from fixtures.recorder import Recorder
-from gp_aiogram import Event, MemoryStore, SQLiteStore, StoreError, Tracker, UserTracker, track
+from gp_aiogram import (
+    Event,
+    MemoryStore,
+    SQLiteStore,
+    Store,
+    StoreError,
+    Tracker,
+    UserTracker,
+    track,
+)
 
 JOINED = "chat_member_joined_by_link"
 LEFT = "chat_member_left"
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def tracker(
-    request: pytest.FixtureRequest, recorder: Recorder, tmp_path: Path
-) -> AsyncIterator[Tracker]:
-    store = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "gp.sqlite3")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "gp.sqlite3")
+
+
+@pytest.fixture
+async def tracker(recorder: Recorder, store: Store) -> AsyncIterator[Tracker]:
     tracker = Tracker([recorder], store=store, auto={"Subscribe", "Leave"})
     yield tracker
     await tracker.close(grace=0)
@@ -89,6 +100,7 @@ async def test_a_link_is_credited_with_what_follows_at_once(
 async def test_a_touch_that_cannot_be_kept_holds_nobody_up(
     dp: Dispatcher,
     bot: Bot,
+    store: Store,
     tracker: Tracker,
     recorder: Recorder,
     monkeypatch: pytest.MonkeyPatch,
@@ -102,7 +114,7 @@ async def test_a_touch_that_cannot_be_kept_holds_nobody_up(
         msg = "no room"
         raise StoreError(msg)
 
-    monkeypatch.setattr(tracker._sessions, "add_session", fail)
+    monkeypatch.setattr(store.sessions, "add", fail)
     now = int(time.time())
     await at_once(dp, bot, updates.start("gp_a", date=now), updates.message(date=now))
     assert [event.session_id for event in await events(tracker, recorder)] == [None] * 2

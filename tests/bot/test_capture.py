@@ -13,13 +13,13 @@ from fixtures import updates
 from fixtures.recorder import Feed, Recorder
 from gp_aiogram import Attribution, MemoryStore, Session, Tracker, UserTracker
 from gp_aiogram.bot import CaptureMiddleware, EmitMiddleware
-from gp_aiogram.model.session import SESSION_PATTERN
+from gp_aiogram.model.session import SESSION_PATTERN, SessionQuery
 
 NOW = datetime.fromtimestamp(updates.DATE, timezone.utc)
 
 
 async def touch(store: MemoryStore, user_id: int = 7, bot_id: int | None = 42) -> Session | None:
-    return await store.find_session(user_id, bot_id)
+    return await store.find_session(SessionQuery(user_id, bot_id))
 
 
 async def test_a_start_link_becomes_a_session(feed: Feed, store: MemoryStore) -> None:
@@ -216,8 +216,8 @@ async def test_a_failing_store_never_reaches_the_bot(
         msg = "disk on fire"
         raise OSError(msg)
 
-    monkeypatch.setattr(store, "add_session", broken)
-    monkeypatch.setattr(store, "find_session", broken)
+    monkeypatch.setattr(store.sessions, "add", broken)
+    monkeypatch.setattr(store.sessions, "history", broken)
     sessions: list[Session | None] = []
 
     @dp.message()

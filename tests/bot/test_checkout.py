@@ -14,8 +14,11 @@ from aiogram.types import PreCheckoutQuery
 
 from fixtures import updates
 from fixtures.recorder import Feed, Recorder
-from gp_aiogram import Event, MemoryStore, Tracker, UserTracker, track
-from gp_aiogram.stores.records import Known
+from gp_aiogram import Event, MemoryStore, Session, Tracker, UserTracker, track
+from gp_aiogram.model.clock import Clock
+from gp_aiogram.model.session import SessionQuery
+from gp_aiogram.stores.memory.outbox import MemoryOutbox
+from gp_aiogram.stores.records import AcceptResult, ContextQuery, Entry, UserContext
 
 Recorded = Callable[[], Awaitable[list[Event]]]
 
@@ -29,18 +32,25 @@ class HangingStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.answers = asyncio.Event()
+        self.outbox = HangingOutbox(self.clock, self.answers)
 
-    async def known(self, *args: Any, **kwargs: Any) -> Known:
+    async def load_context(self, query: ContextQuery) -> UserContext:
         await self.answers.wait()
-        return await super().known(*args, **kwargs)
+        return await super().load_context(query)
 
-    async def find_session(self, *args: Any, **kwargs: Any) -> Any:
+    async def find_session(self, query: SessionQuery) -> Session | None:
         await self.answers.wait()
-        return await super().find_session(*args, **kwargs)
+        return await super().find_session(query)
 
-    async def accept(self, *args: Any, **kwargs: Any) -> bool:
+
+class HangingOutbox(MemoryOutbox):
+    def __init__(self, clock: Clock, answers: asyncio.Event) -> None:
+        super().__init__(clock)
+        self.answers = answers
+
+    async def accept(self, entry: Entry) -> AcceptResult:
         await self.answers.wait()
-        return await super().accept(*args, **kwargs)
+        return await super().accept(entry)
 
 
 @pytest.fixture

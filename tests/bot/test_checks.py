@@ -171,7 +171,7 @@ class Picky(Destination):
 
     name = "picky"
 
-    def wants(self, event: Event) -> bool:
+    def accepts(self, event: Event) -> bool:
         return event.name.startswith("Club")
 
     def knows_currency(self, currency: str) -> bool:

@@ -497,7 +497,7 @@ async def test_a_failing_store_never_reaches_the_bot(
         msg = "disk full"
         raise OSError(msg)
 
-    monkeypatch.setattr(store, "accept", broken)
+    monkeypatch.setattr(store.outbox, "accept", broken)
 
     @dp.message()
     @track("REG")
@@ -519,7 +519,7 @@ async def test_an_unreadable_session_does_not_cost_the_event(
     async def broken(*_: Any, **__: Any) -> None:
         raise OSError
 
-    monkeypatch.setattr(store, "find_session", broken)
+    monkeypatch.setattr(store.sessions, "history", broken)
 
     @dp.message()
     @track("REG")

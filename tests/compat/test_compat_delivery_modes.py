@@ -24,6 +24,7 @@ from fixtures.recorder import Recorder
 from fixtures.sandbox_bots import QuickSession, bot_of, polling
 from gp_aiogram import DeliveryFailed, Event, MemoryStore, Tracker, UserTracker, track
 from gp_aiogram.destinations.base import Destination
+from gp_aiogram.model.session import SessionQuery
 from gp_aiogram.sandbox import TelegramSandbox
 
 Running = Callable[..., AbstractAsyncContextManager[None]]
@@ -272,4 +273,4 @@ async def test_several_bots_on_one_dispatcher_share_nothing(
             await until(lambda: len(recorder.events) == 2)
             dead.over.set()
     assert brief(recorder.events) == [("REG", 42, 7, "gp_one"), ("REG", 43, 7, "gp_two")]
-    assert await store.find_session(7, 44) is None
+    assert await store.find_session(SessionQuery(7, 44)) is None

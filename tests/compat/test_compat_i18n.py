@@ -18,6 +18,7 @@ from aiogram_i18n.managers.memory import MemoryManager
 
 from fixtures import updates
 from gp_aiogram import Event, MemoryStore, Tracker, UserTracker, track
+from gp_aiogram.model.session import SessionQuery
 
 Recorded = Callable[[], Awaitable[list[Event]]]
 
@@ -96,7 +97,7 @@ async def test_a_locale_that_cannot_be_read_hides_no_click(
     manager.locale_getter = broken
     with pytest.raises(LookupError):
         await dp.feed_raw_update(bot, updates.start("gp_a1b2c3"))
-    session = await store.find_session(7, 42)
+    session = await store.find_session(SessionQuery(7, 42))
     assert session is not None
     assert session.session_id == "gp_a1b2c3"
     assert tracker.counts["capture_errors"] == 0

@@ -25,6 +25,7 @@ from fixtures.recorder import Feed
 from fixtures.sandbox_bots import bot_of, keyboard, polling
 from gp_aiogram import Event, MemoryStore, Tracker, UserTracker, track
 from gp_aiogram.bot import EmitMiddleware
+from gp_aiogram.model.session import SessionQuery
 from gp_aiogram.sandbox import TelegramSandbox
 
 Recorded = Callable[[], Awaitable[list[Event]]]
@@ -131,7 +132,7 @@ async def test_what_a_throttle_keeps_from_the_handler_is_not_recorded(
                 await feed(updates.start(payload, date=updates.DATE + 1))
     assert calls == ["/start gp_first"]
     assert await names(recorded) == ["REG"]
-    session = await store.find_session(7, 42)
+    session = await store.find_session(SessionQuery(7, 42))
     assert session is not None
     assert session.session_id == "gp_third"
 

@@ -18,10 +18,10 @@ from gp_aiogram.errors import ConfigurationError, StoreError, StoreLocked, Store
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.model.session import Session, SessionQuery
 from gp_aiogram.stores.contract import Store
-from gp_aiogram.stores.keys import user_key
 from gp_aiogram.stores.records import Change, ContextQuery, DeliveryFilter, Outcome, Profile
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
+from gp_aiogram.stores.sqlite.recent import OVERHEAD, RecentEvents
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.testing.samples import (
     CLICK,
@@ -116,7 +116,7 @@ def output_of_other_process(path, script):
 async def test_a_new_store_object_finds_everything_but_the_claims(path):
     async with opened(path) as store:
         await fill(store.outbox, "e1", "e2", "e3")
-        one, _, _ = await store.outbox.claim("a", 3, lease=LEASE)
+        one, _, _ = await claim_all(store.outbox)
         await store.outbox.settle([Outcome(one, "dead", reason="no")])
     async with opened(path) as store:
         assert await store.outbox.counts() == {"a": {"dead": 1, "pending": 2}}
@@ -275,7 +275,7 @@ asyncio.run(main())
         accepted += owner.stdout.readlines()
     accepted = {line.strip() for line in accepted if line.endswith("\n")}
     async with opened(path) as store:
-        assert accepted <= set(ids(await store.outbox.claim("a", 100_000, lease=LEASE)))
+        assert accepted <= set(ids(await claim_all(store.outbox, limit=100_000)))
 
 
 async def test_reading_from_outside_disturbs_nothing(outbox, path):
@@ -303,7 +303,7 @@ async def test_closing_commits_what_waits(store, outbox, path):
     waiting = [asyncio.create_task(outbox.accept(entry(f"e{n}"))) for n in range(50)]
     await asyncio.sleep(0)
     await store.close()
-    assert all(await asyncio.gather(*waiting))
+    assert await asyncio.gather(*waiting) == ["stored"] * 50
     async with opened(path) as second:
         assert await second.outbox.counts() == {"a": {"pending": 50}}
 
@@ -382,13 +382,13 @@ def child(work):
 
 async def main():
     await store.open()
-    child(lambda: fill(store.outbox, "e1"))
+    child(lambda: fill(outbox, "e1"))
     child(store.close)
     child(SQLiteStore(sys.argv[1]).open)
-    await fill(store.outbox, "e2")
+    await fill(outbox, "e2")
     await store.close()
-    child(lambda: fill(store.outbox, "e3"))
-    print(len(await store.deliveries("e3")))
+    child(lambda: fill(outbox, "e3"))
+    print(len(await deliveries_of(outbox, "e3")))
     await store.close()
 
 asyncio.run(main())
@@ -439,28 +439,26 @@ except StoreError as error:
 
 async def test_events_that_come_together_share_commits(store, outbox):
     async with traced(store) as statements:
-        events = [sample(f"e{n}") for n in range(500)]
-        assert all(
-            await asyncio.gather(*(outbox.accept(entry(event, ["a", "b"])) for event in events))
-        )
+        accepting = (outbox.accept(entry(f"e{n}", ["a", "b"])) for n in range(500))
+        assert set(await asyncio.gather(*accepting)) == {"stored"}
     assert statements.count("COMMIT") <= 3
 
 
 async def test_duplicates_that_come_together_share_commits(store, outbox):
     async with traced(store) as statements:
         same_ids = (outbox.accept(entry(f"e{n % 50}")) for n in range(250))
-        same_keys = (outbox.accept(entry(f"f{n}", once=[f"k{n % 20}"])) for n in range(250))
+        same_keys = (outbox.accept(entry(f"f{n}", once=[key(f"k{n % 20}")])) for n in range(250))
         accepted = await asyncio.gather(*same_ids, *same_keys)
-    assert accepted.count(True) == 50 + 20
+    assert accepted.count("stored") == 50 + 20
     assert statements.count("COMMIT") <= 3
 
 
 async def test_different_work_shares_commits(store, outbox):
     await fill(outbox, *(f"e{n}" for n in range(20)))
-    claimed = await outbox.claim("a", 20, lease=LEASE)
+    claimed = await claim_all(outbox)
     async with traced(store) as statements:
         await asyncio.gather(
-            *(outbox.settle([Outcome(one, "delivered")]) for one in claimed),
+            *(outbox.settle([Outcome(delivery, "delivered")]) for delivery in claimed),
             *(outbox.accept(entry(f"f{n}")) for n in range(20)),
         )
     assert statements.count("COMMIT") <= 3
@@ -481,23 +479,24 @@ async def test_who_reads_does_not_wait_for_the_disk(store, outbox):
         accepting = asyncio.gather(*(outbox.accept(entry(f"e{n}")) for n in range(3)))
         assert await outbox.counts() == {}
         assert "COMMIT" not in statements
-        assert all(await accepting)
+        assert await accepting == ["stored"] * 3
         assert statements.count("COMMIT") == 1
 
 
 async def test_reading_commits_nothing(store, outbox):
     async with traced(store) as statements:
-        await store.next_due("a")
+        await outbox.wait("a", timeout=0)
         await outbox.counts()
+        await outbox.select(DeliveryFilter())
         await claim_all(outbox)
     assert "COMMIT" not in statements
 
 
 async def test_more_than_a_statement_can_name_are_accepted_together(outbox):
-    events = [sample(f"e{n}") for n in range(2500)]
-    accepted = (outbox.accept(entry(event, once=[event.event_id])) for event in [*events, *events])
-    assert (await asyncio.gather(*accepted)).count(True) == len(events)
-    assert await outbox.counts() == {"a": {"pending": len(events)}}
+    entries = [entry(f"e{n}", once=[key(f"k{n}")]) for n in range(2500)]
+    accepted = await asyncio.gather(*map(outbox.accept, [*entries, *entries]))
+    assert accepted == ["stored"] * 2500 + ["duplicate"] * 2500
+    assert await outbox.counts() == {"a": {"pending": 2500}}
 
 
 UNUSABLE = {
@@ -512,14 +511,14 @@ async def test_a_bad_item_fails_alone(outbox, fields):
     await fill(outbox, "e1", "e2")
     bad = replace(sample("bad"), **fields)
     claimed, first, failure, second = await asyncio.gather(
-        outbox.claim("a", 9, lease=LEASE),
+        claim_all(outbox),
         outbox.accept(entry("first", ["b"])),
-        outbox.accept(entry(bad, ["b"], once=["k"])),
-        outbox.accept(entry("second", ["b"], once=["k"])),
+        outbox.accept(entry(bad, ["b"], once=[key("k")])),
+        outbox.accept(entry("second", ["b"], once=[key("k")])),
         return_exceptions=True,
     )
     assert isinstance(failure, Exception)
-    assert (first, second) == (True, True)
+    assert (first, second) == ("stored", "stored")
     assert ids(claimed) == ["e1", "e2"]
     assert await outbox.counts() == {"a": {"pending": 2}, "b": {"pending": 2}}
 
@@ -537,32 +536,21 @@ async def test_a_full_disk_is_an_error_until_there_is_room(store, outbox):
     ((pages,),) = await connection.execute_fetchall("PRAGMA page_count")
     await connection.execute_fetchall(f"PRAGMA max_page_count = {pages + 8}")
     padding = {"padding": "x" * 20_000}
-    events = [sample(f"e{n}", user_data=padding) for n in range(10)]
-    outcomes = await asyncio.gather(
-        *(outbox.accept(entry(event)) for event in events), return_exceptions=True
-    )
-    refused = [event for event, kept in zip(events, outcomes, strict=True) if kept is not True]
-    assert 0 < len(refused) < len(events)
-    assert all(isinstance(kept, StoreError) for kept in outcomes if kept is not True)
-    assert await outbox.counts() == {"a": {"pending": len(events) - len(refused)}}
+    entries = [entry(sample(f"e{n}", user_data=padding)) for n in range(10)]
+    results = await asyncio.gather(*map(outbox.accept, entries), return_exceptions=True)
+    refused = [entry for entry, result in zip(entries, results, strict=True) if result != "stored"]
+    assert 0 < len(refused) < len(entries)
+    assert all(isinstance(result, StoreError) for result in results if result != "stored")
+    assert await outbox.counts() == {"a": {"pending": len(entries) - len(refused)}}
 
     await connection.execute_fetchall(f"PRAGMA max_page_count = {pages + 1000}")
-    assert all([await outbox.accept(entry(event)) for event in refused])
+    assert [await outbox.accept(entry) for entry in refused] == ["stored"] * len(refused)
 
 
 async def test_a_commit_that_fails_is_told_to_the_caller_once(store, outbox):
-    refusals = ["COMMIT"]
-
-    def authorizer(_, argument, *__):
-        if argument in refusals:
-            refusals.remove(argument)
-            return sqlite3.SQLITE_DENY
-        return sqlite3.SQLITE_OK
-
     await fill(outbox, "e1")
     delivery = await claim_one(outbox)
-    connection = store._file._opened.connection
-    await connection.call(lambda own: own.set_authorizer(authorizer))
+    await refuse_commits(store, 1)
     with pytest.raises(StoreError, match="not authorized"):
         await outbox.settle([Outcome(delivery, "delivered")])
     assert await outbox.counts() == {"a": {"pending": 1}}
@@ -570,11 +558,36 @@ async def test_a_commit_that_fails_is_told_to_the_caller_once(store, outbox):
     assert await outbox.counts() == {"a": {"delivered": 1}}
 
 
+async def test_a_shared_commit_that_fails_is_tried_for_each_alone(store, outbox):
+    await fill(outbox, "e0")  # what opens the file is committed alone
+    await refuse_commits(store, 2)
+    accepting = (outbox.accept(entry(f"e{n}")) for n in range(1, 4))
+    results = await asyncio.gather(*accepting, return_exceptions=True)
+    assert isinstance(results[0], StoreError)
+    assert results[1:] == ["stored", "stored"]
+    assert ids(await claim_all(outbox)) == ["e0", "e2", "e3"]
+    assert await outbox.counts() == {"a": {"pending": 3}}
+
+
+async def refuse_commits(store, count):
+    """Have the next commits fail."""
+    refusals = ["COMMIT"] * count
+
+    def authorizer(_, argument, *__):
+        if argument in refusals:
+            refusals.remove(argument)
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    connection = store._file._opened.connection
+    await connection.call(lambda own: own.set_authorizer(authorizer))
+
+
 async def test_a_caller_that_gives_up_harms_nobody(outbox):
     await fill(outbox, "e1", "e2")
     for patience in range(20):
         leaving = [
-            asyncio.create_task(outbox.claim("a", 9, lease=LEASE)),
+            asyncio.create_task(claim_all(outbox)),
             asyncio.create_task(outbox.accept(entry(f"f{patience}", ["b"]))),
         ]
         staying = asyncio.create_task(outbox.accept(entry(f"g{patience}", ["c"])))
@@ -583,7 +596,7 @@ async def test_a_caller_that_gives_up_harms_nobody(outbox):
         for task in leaving:
             task.cancel()
         await asyncio.wait(leaving)
-        assert await staying
+        assert await staying == "stored"
         if not leaving[0].cancelled():
             await outbox.release(leaving[0].result())
     assert ids(await claim_all(outbox)) == ["e1", "e2"]
@@ -594,10 +607,10 @@ async def test_a_caller_that_gives_up_harms_nobody(outbox):
 async def test_what_comes_during_a_transaction_sees_its_result(outbox, turns):
     """Wherever in the first transaction the second call comes."""
     await fill(outbox, *(f"e{n}" for n in range(10)))
-    first = asyncio.create_task(outbox.claim("a", 5, lease=LEASE))
+    first = asyncio.create_task(claim_all(outbox, limit=5))
     for _ in range(turns):
         await asyncio.sleep(0)
-    rest = await outbox.claim("a", 5, lease=LEASE)
+    rest = await claim_all(outbox, limit=5)
     claimed = [*await first, *rest]
     assert sorted(ids(claimed)) == [f"e{n}" for n in range(10)]
 
@@ -612,99 +625,178 @@ async def test_what_comes_during_a_transaction_sees_its_result(outbox, turns):
     assert states == (await outbox.counts())["a"]
 
 
+async def test_what_is_known_of_many_users_is_read_in_one_trip(store, monkeypatch):
+    await store.sessions.add(Session(42, USER, "gp_a", "start", NOON, "gp_a"))
+    await store.profiles.add_click("gp_a", CLICK)
+    await store.profiles.add_traits(USER, {"meta": {"em": "a" * 64}})
+    await store.outbox.add_keys([key("k")])
+    connection = store._file._opened.connection
+    call, trips = connection.call, []
+
+    async def counted(work):
+        trips.append(work)
+        return await call(work)
+
+    monkeypatch.setattr(connection, "call", counted)
+    queries = [
+        ContextQuery(SessionQuery(USER), keys=[key("k"), key("l")]),
+        ContextQuery(SessionQuery(USER), session_id="gp_other"),
+        ContextQuery(SessionQuery(8, until=NOON)),
+    ]
+    found, named, stranger = await asyncio.gather(*map(store.load_context, queries))
+    assert len(trips) == 1
+    for query, context in zip(queries, (found, named, stranger), strict=True):
+        one_by_one = await Store.load_context(store, query)
+        assert replace_keys(context) == replace_keys(one_by_one)
+    assert (found.session.session_id, found.profile.click) == ("gp_a", CLICK)
+    assert found.keys == {key("k")}
+    assert (named.session, named.profile) == (None, Profile(None, {"meta": {"em": "a" * 64}}))
+    assert (stranger.session, stranger.profile) == (None, Profile())
+
+
+def replace_keys(context):
+    """Return a context whose keys compare by what they hold."""
+    return context._replace(keys=set(context.keys))
+
+
+async def test_a_click_that_cannot_be_read_costs_nothing_else(store):
+    await store.sessions.add(Session(42, USER, "gp_a", "start", NOON, "gp_a"))
+    await store.profiles.add_click("gp_a", CLICK)
+    await store.outbox.add_keys([key("k")])
+    connection = store._file._opened.connection
+    await connection.execute("UPDATE click SET body = '{'")
+    await connection.commit()
+    context = await store.load_context(ContextQuery(SessionQuery(USER), keys=[key("k")]))
+    assert context.session.session_id == "gp_a"
+    assert context.profile == Profile()
+    assert context.keys == {key("k")}
+    assert list(context.failures) == ["profile"]
+
+
+async def test_a_file_that_cannot_be_read_is_told_once(store, path, monkeypatch):
+    second = SQLiteStore(path)
+    with pytest.raises(StoreLocked):
+        await second.load_context(ContextQuery(SessionQuery(USER)))
+
+
 # Events that were accepted moments ago
 
 
-def kept(recent, count):
-    return [seq for seq in range(count) if recent.get(seq) is not None]
-
-
-def test_the_youngest_events_are_kept_up_to_a_number(monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.sqlite.recent.ENOUGH_EVENTS", 2)
-    recent = RecentEvents()
-    for seq in range(5):
-        recent.add(seq, sample(f"e{seq}"), 1)
-    assert kept(recent, 5) == [2, 3, 4]
-    recent.drop(3)
-    recent.drop(4)
-    recent.drop(4)
-    assert kept(recent, 5) == [2]
-    recent.clear()
-    assert kept(recent, 5) == []
+def found_of(recent, count):
+    return [*recent.find(range(count))]
 
 
 def test_the_youngest_events_are_kept_up_to_a_size(monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.sqlite.recent.ENOUGH_TEXT", 100)
+    monkeypatch.setattr("gp_aiogram.stores.sqlite.recent.ENOUGH", 2 * (OVERHEAD + 50))
     recent = RecentEvents()
     for seq in range(5):
         recent.add(seq, sample(f"e{seq}"), 50)
-    assert kept(recent, 5) == [2, 3, 4]
-    recent.add(5, sample("e5"), 100)
-    assert kept(recent, 6) == [4, 5]
-    recent.add(6, sample("e6"), 101)
-    assert kept(recent, 7) == [5]
+    assert found_of(recent, 5) == [2, 3, 4]
+    recent.drop([3, 4])
+    recent.drop([4])
+    assert found_of(recent, 5) == [2]
+    recent.clear()
+    assert found_of(recent, 5) == []
 
 
 async def test_events_are_claimed_from_memory_and_else_from_the_file(store, outbox, monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.sqlite.recent.ENOUGH_EVENTS", 1)
+    monkeypatch.setattr("gp_aiogram.stores.sqlite.recent.ENOUGH", 1)
     events = [sample(f"e{n}", user_data={"n": n}) for n in range(5)]
     for event in events:
         await outbox.accept(entry(event))
     async with traced(store) as statements:
-        claimed = await outbox.claim("a", 5, lease=LEASE)
+        claimed = await claim_all(outbox)
     assert [delivery.event for delivery in claimed] == events
-    (decoding,) = (one for one in statements if "body" in one)
-    assert "(1,2,3)" in decoding
+    (decoding,) = (statement for statement in statements if "body" in statement)
+    assert "(1,2,3,3)" in decoding
 
 
-async def test_no_number_of_an_event_is_given_twice(store, outbox):
+async def test_no_number_of_an_event_is_given_twice(outbox):
     for n in range(3):
         await outbox.accept(entry(sample(f"e{n}", telegram_id=7)))
-        bad = outbox.accept(entry(replace(sample("bad"), telegram_id=2**63), ["a"]))
+        bad = outbox.accept(entry(sample("bad", telegram_id=2**63)))
         good = outbox.accept(entry(f"f{n}"))
         await asyncio.gather(bad, good, return_exceptions=True)
         assert ids(await claim_all(outbox)) == [f"e{n}", f"f{n}"]
-        await store.forget_events(7)
-        await store.forget_events(sample().telegram_id)
-    assert len(store._recent) == 0
+        await outbox.erase(DeliveryFilter(telegram_id=7), limit=99)
+        await outbox.erase(DeliveryFilter(telegram_id=USER), limit=99)
+        assert found_of(outbox._claims._recent, 99) == []
 
 
-async def test_another_owners_events_are_not_taken_for_ones_own(path):
+async def test_a_claim_on_an_erased_event_never_settles_another(outbox):
+    """Not even when whoever erased it gave up before the claim was ended."""
+    await fill(outbox, "e1")
+    stale = await claim_one(outbox)
+    erasing = asyncio.create_task(outbox.erase(DeliveryFilter(event_id="e1"), limit=1))
+    await asyncio.sleep(0)
+    erasing.cancel()
+    await asyncio.wait([erasing])
+    await fill(outbox, "e2")
+    assert await deliveries_of(outbox, "e1") == []
+    await outbox.settle([Outcome(stale, "delivered")])
+    assert await outbox.counts() == {"a": {"pending": 1}}
+    assert ids(await claim_all(outbox)) == ["e2"]
+
+
+@pytest.mark.parametrize("part", ["sessions", "profiles", "outbox"])
+async def test_another_owners_events_are_not_taken_for_ones_own(path, part):
+    """Whichever part lets go of the file."""
     first = SQLiteStore(path)
     await first.open()
     await first.outbox.accept(entry(sample("e1", telegram_id=7)))
-    await first.close()
+    stale = await claim_one(first.outbox)
+    await getattr(first, part).close()
     async with opened(path) as second:
-        await second.forget_events(7)
+        await second.outbox.erase(DeliveryFilter(telegram_id=7), limit=1)
         await second.outbox.accept(entry("e2"))
-    await first.open()
+    await getattr(first, part).open()
+    await first.outbox.settle([Outcome(stale, "dead")])
     assert ids(await claim_all(first.outbox)) == ["e2"]
     await first.close()
     await first.outbox.accept(entry("e3"))
-    assert len(first._recent) == 0
+    assert found_of(first.outbox._claims._recent, 99) == []
 
 
 # Its queries
 
 
-async def test_what_is_due_is_found_by_the_index_of_pending_deliveries(path):
-    clock = ManualClock()
-    async with opened(path, clock=clock) as store:
-        await fill(store.outbox, *(f"e{n}" for n in range(100)))
-        await store.outbox.settle(
-            [Outcome(one, "delivered") for one in await store.outbox.claim("a", 90, lease=LEASE)]
-        )
-        async with traced(store) as statements:
-            await store.outbox.claim("a", 5, lease=LEASE)
-            await store.next_due("a")
-        queries = [statement for statement in statements if "SELECT" in statement]
-        assert len(queries) >= 2
-        for query in queries:
-            plan = [row[3] for row in look(path, f"EXPLAIN QUERY PLAN {query}")]
-            assert any(
-                "delivery USING" in step and "INDEX delivery_due (" in step for step in plan
-            )
-            assert not any("B-TREE" in step or step.startswith("SCAN delivery") for step in plan)
+async def plans_of(store, path, *calls):
+    """Return how SQLite answers the queries of calls."""
+    async with traced(store) as statements:
+        for call in calls:
+            await call
+    queries = [text for text in statements if "SELECT" in text or "UPDATE" in text]
+    assert len(queries) >= len(calls)
+    return [[row[3] for row in look(path, f"EXPLAIN QUERY PLAN {query}")] for query in queries]
+
+
+def scans(plan, table):
+    return any(step.startswith(f"SCAN {table}") and "INDEX" not in step for step in plan)
+
+
+@pytest.mark.parametrize(("capped", "index"), [(False, "delivery_due"), (True, "delivery_capped")])
+async def test_what_is_due_is_found_by_an_index(store, outbox, path, capped, index):
+    await fill(outbox, *(f"e{n}" for n in range(100)))
+    await outbox.settle(
+        [
+            Outcome(delivery, "pending", batch_cap=5 if delivery.seq % 2 else None)
+            for delivery in await claim_all(outbox, limit=90)
+        ]
+    )
+    plans = await plans_of(store, path, outbox.claim("a", 60, lease=LEASE, capped=capped))
+    for plan in plans:
+        if not any("delivery" in step for step in plan):
+            continue
+        assert any(f"delivery USING INDEX {index} (" in step for step in plan), plan
+        assert not any("B-TREE" in step for step in plan), plan
+
+
+async def test_whoever_waits_looks_into_both_indexes(store, outbox, path):
+    plans = await plans_of(store, path, outbox.wait("a", timeout=0))
+    text = str(plans)
+    assert "INDEX delivery_due (" in text
+    assert "INDEX delivery_capped (" in text
+    assert not any(scans(plan, "delivery") or "B-TREE" in str(plan) for plan in plans)
 
 
 @pytest.mark.parametrize("destination", ["a", None])
@@ -712,11 +804,227 @@ async def test_dead_letters_are_found_without_reading_every_delivery(
     store, outbox, path, destination
 ):
     await fill(outbox, *(f"e{n}" for n in range(100)))
-    (dead,) = await outbox.claim("a", 1, lease=LEASE)
+    dead = await claim_one(outbox)
     await outbox.settle([Outcome(dead, "dead")])
-    async with traced(store) as statements:
-        assert len(await store.dead_letters(destination)) == 1
-        assert await store.replay(destination) == 1
-    for query in (one for one in statements if "SELECT" in one or "UPDATE" in one):
-        plan = [row[3] for row in look(path, f"EXPLAIN QUERY PLAN {query}")]
-        assert any("delivery_dead" in step for step in plan), plan
+    where = DeliveryFilter(destination=destination, states=frozenset({"dead"}))
+    found = await outbox.select(where)
+    replay = Change("pending", restart=True)
+    plans = await plans_of(
+        store,
+        path,
+        outbox.select(where),
+        outbox.select(where, after=found[0]),
+        outbox.transition(where, replay, limit=9),
+    )
+    assert ids(found) == ["e0"]
+    assert await outbox.counts() == {"a": {"pending": 100}}
+    for plan in plans:
+        assert not scans(plan, "delivery"), plan
+    assert str(plans).count("delivery_dead") == 3
+
+
+FINDS = {
+    "event id": ({"event_id": "e1"}, "sqlite_autoindex_event_1"),
+    "user": ({"telegram_id": USER, "states": frozenset({"pending"})}, "event_of_user"),
+    "user's dead letters": (
+        {"telegram_id": USER, "states": frozenset({"dead"})},
+        "event_of_user",
+    ),
+    "order": (
+        {"order": "o1", "states": frozenset({"pending", "dead"}), "maybe_delivered": False},
+        "event_of_order",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "index"), FINDS.values(), ids=FINDS)
+async def test_what_a_filter_means_is_found_by_an_index(store, outbox, path, fields, index):
+    await outbox.accept(entry("e1", order="o1"))
+    where = DeliveryFilter(**fields)
+    plans = await plans_of(
+        store,
+        path,
+        outbox.select(where),
+        outbox.transition(where, Change("skipped"), limit=9),
+        outbox.erase(where, limit=9),
+    )
+    for plan in plans:
+        assert not scans(plan, "event"), plan
+        assert not scans(plan, "delivery"), plan
+    assert str(plans).count(index) >= 3
+
+
+class Effort:
+    """Counts the steps of SQLite's virtual machine, in tens."""
+
+    def __init__(self, store):
+        self.connection = store._file._opened.connection
+
+    async def of(self, call):
+        steps = []
+        await self.connection.set_progress_handler(lambda: steps.append(1), 10)
+        await call
+        await self.connection.set_progress_handler(None, 0)
+        return len(steps)
+
+
+PRUNINGS = {
+    "events": lambda store, before: store.outbox.erase(
+        DeliveryFilter(states=frozenset({"delivered", "skipped"}), accepted_before=before),
+        limit=1000,
+    ),
+    "touches": lambda store, before: store.sessions.prune(before, 1000),
+    "clicks": lambda store, before: store.profiles.prune(before, 1000),
+}
+
+
+@pytest.mark.parametrize("prune", PRUNINGS.values(), ids=PRUNINGS)
+async def test_pruning_does_not_look_at_what_is_younger(path, prune):
+    clock = ManualClock(start=NOON.timestamp())
+    async with opened(path, clock=clock) as store:
+        effort = Effort(store)
+        await add_everything(store, "old", 5)
+        clock.advance(3600)
+        await add_everything(store, "young", 5)
+        before = from_ms(round(clock.time() * 1000))
+        few = await effort.of(prune(store, before - timedelta(days=1)))
+        await add_everything(store, "younger", 500)
+        many = await effort.of(prune(store, before - timedelta(days=1)))
+        assert many <= few + 2
+        assert await prune(store, before) == 5
+
+
+async def add_everything(store, name, count):
+    """Add delivered events, touches and clicks of now."""
+    now = from_ms(round(store.outbox._clock.time() * 1000))
+    names = [f"gp_{name}_{n}" for n in range(count)]
+    await asyncio.gather(*(fill(store.outbox, event_id) for event_id in names))
+    claimed = await claim_all(store.outbox, limit=count)
+    await store.outbox.settle([Outcome(delivery, "delivered") for delivery in claimed])
+    for session_id in names:
+        await store.sessions.add(Session(42, USER, session_id, "start", now, session_id))
+        await store.profiles.add_click(session_id, replace(CLICK, at=now))
+
+
+async def test_counting_takes_the_same_effort_however_much_is_stored(store, outbox):
+    effort = Effort(store)
+    await fill(outbox, "e0")
+    few = await effort.of(outbox.counts())
+    await asyncio.gather(*(fill(outbox, f"e{n}") for n in range(1, 2000)))
+    assert await effort.of(outbox.counts()) == few
+    assert await outbox.counts() == {"a": {"pending": 2000}}
+
+
+# Its tally
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_the_tally_is_what_a_scan_would_count(path, seed):
+    draw = random.Random(seed)
+    clock = ManualClock()
+    async with opened(path, clock=clock) as store:
+        history = History(store.outbox, draw)
+        for _ in range(60):
+            await draw.choice(history.steps)()
+            clock.advance(draw.choice([0, 1, LEASE]))
+            assert await store.outbox.counts() == counted(path)
+        assert len(counted(path)) > 1
+
+
+def counted(path):
+    counts = {}
+    query = "SELECT destination, state, count(*) FROM delivery GROUP BY destination, state"
+    for destination, state, count in look(path, query):
+        counts.setdefault(destination, {})[state] = count
+    return counts
+
+
+class History:
+    """Things that happen to an outbox."""
+
+    def __init__(self, outbox, draw):
+        self.outbox = outbox
+        self.draw = draw
+        self.claimed = []
+        self.steps = [self.accept, self.accept, self.claim, self.settle, self.settle]
+        self.steps += [self.transition, self.erase]
+
+    async def accept(self):
+        events = [
+            sample(f"e{self.draw.randrange(200)}", telegram_id=self.draw.randint(1, 3))
+            for _ in range(self.draw.randint(1, 12))
+        ]
+        to = self.draw.sample("abc", self.draw.randint(0, 3))
+        await asyncio.gather(*(self.outbox.accept(entry(event, to)) for event in events))
+
+    async def claim(self):
+        self.claimed += await claim_all(self.outbox, self.draw.choice("abc"), 10)
+
+    async def settle(self):
+        states = ["pending", "delivered", "skipped", "dead", "dead"]
+        outcomes = [
+            Outcome(
+                self.draw.choice(self.claimed),
+                self.draw.choice(states),
+                provisional=self.draw.random() < 0.5,
+            )
+            for _ in range(self.draw.randint(0, len(self.claimed)))
+        ]
+        await self.outbox.settle(outcomes)
+
+    async def transition(self):
+        where = DeliveryFilter(
+            telegram_id=self.draw.randint(1, 3),
+            states=frozenset(self.draw.sample(["pending", "skipped", "dead"], 2)),
+            unclaimed=self.draw.random() < 0.5,
+        )
+        change = Change(self.draw.choice(["pending", "skipped"]), restart=True)
+        await self.outbox.transition(where, change, limit=self.draw.randint(1, 9))
+
+    async def erase(self):
+        where = DeliveryFilter(telegram_id=self.draw.randint(1, 3))
+        await self.outbox.erase(where, limit=self.draw.randint(1, 3))
+
+
+async def test_a_provisional_outcome_is_counted_once(outbox):
+    await fill(outbox, "e1", "e2", "e3")
+    claimed = await claim_all(outbox)
+    await outbox.settle([Outcome(delivery, "dead", provisional=True) for delivery in claimed[:2]])
+    assert await outbox.counts() == {"a": {"dead": 2, "pending": 1}}
+    await outbox.settle([Outcome(delivery, "delivered") for delivery in claimed])
+    assert await outbox.counts() == {"a": {"delivered": 3}}
+
+
+# Its statements
+
+
+@pytest.fixture
+def numbers():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE number (n INTEGER PRIMARY KEY, name TEXT)")
+        yield connection
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 63, 64, 65, 600, 1500])
+def test_any_number_of_rows_is_written_read_and_changed(numbers, count):
+    rows = [(n, str(n)) for n in range(count)]
+    assert insert(numbers, "INSERT INTO number (n, name)", rows) == count
+    found = select_in(numbers, "SELECT * FROM number WHERE n IN ({marks})", range(count + 5))
+    assert sorted(found) == rows
+    change = "UPDATE number SET name = ? WHERE n IN ({marks})"
+    assert change_in(numbers, change, range(count), before=["x"]) == count
+    assert numbers.execute("SELECT count(*) FROM number WHERE name = 'x'").fetchone() == (count,)
+
+
+def test_rows_that_are_there_are_not_counted_as_inserted(numbers):
+    into = "INSERT OR IGNORE INTO number (n, name)"
+    assert insert(numbers, into, [(1, "a"), (2, "b")]) == 2
+    assert insert(numbers, into, [(n, "c") for n in range(6)]) == 4
+
+
+def test_few_texts_of_a_statement_serve_every_number_of_values(numbers):
+    statements = set()
+    numbers.set_trace_callback(lambda text: statements.add(text.count("NULL")))
+    for count in range(1, 500):
+        select_in(numbers, "SELECT * FROM number WHERE n IN ({marks})", [None] * count)
+    assert len(statements) == 10

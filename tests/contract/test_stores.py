@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
-from gp_aiogram.stores.contract import Store
+from gp_aiogram.model.click import Click
+from gp_aiogram.model.session import Session, SessionQuery
+from gp_aiogram.stores.contract import ProfileStore, SessionStore, Store
 from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.records import ContextQuery, Profile, UserContext
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.testing import (
     ManualClock,
@@ -17,7 +21,7 @@ from gp_aiogram.testing import (
     SessionStoreContract,
     StoreContract,
 )
-from gp_aiogram.testing.samples import LEASE, claim_all, claim_one, fill
+from gp_aiogram.testing.samples import LEASE, NOON, claim_all, claim_one, fill, key
 
 DAY = 24 * 60 * 60.0
 
@@ -87,6 +91,68 @@ class TestOutboxAlone(OutboxContract):
     @pytest.fixture
     def store(self, clock):
         return MemoryStore(clock=clock).outbox
+
+
+class Unreachable(SessionStore, ProfileStore):
+    """Sessions and profiles in a database that is away."""
+
+    def __init__(self):
+        self.closed = 0
+
+    async def close(self):
+        self.closed += 1
+        raise ConnectionError
+
+    async def fail(self, *args, **kwargs):
+        raise ConnectionError
+
+    add = history = erase = prune = fail
+    add_click = add_traits = profile = add_invite = invited = fail
+
+
+async def context_of(store: Store) -> UserContext:
+    """What a store knows of a user who has a touch, traits and a once-key."""
+    touch = Session(42, 7, "gp_a", "start", NOON, "gp_a")
+    with suppress(ConnectionError):
+        await store.sessions.add(touch)
+    with suppress(ConnectionError):
+        await store.profiles.add_click("gp_a", Click(NOON))
+    await store.outbox.add_keys([key("k")])
+    return await store.load_context(ContextQuery(SessionQuery(7), keys=[key("k")]))
+
+
+async def test_sessions_that_are_away_cost_nothing_else():
+    context = await context_of(Store.of(Unreachable(), MemoryStore()))
+    assert context.session is None
+    assert context.profile == Profile()
+    assert context.keys == {key("k")}
+    assert {part: type(error) for part, error in context.failures.items()} == {
+        "session": ConnectionError
+    }
+
+
+async def test_profiles_that_are_away_cost_nothing_else():
+    rest = MemoryStore()
+    store = Store(sessions=rest.sessions, profiles=Unreachable(), outbox=rest.outbox)
+    context = await context_of(store)
+    assert context.session is not None
+    assert context.profile == Profile()
+    assert context.keys == {key("k")}
+    assert {part: type(error) for part, error in context.failures.items()} == {
+        "profile": ConnectionError
+    }
+
+
+async def test_every_part_is_closed_also_when_one_fails(tmp_path):
+    away, rest = Unreachable(), SQLiteStore(tmp_path / "gp.sqlite3")
+    store = Store(sessions=away, profiles=away, outbox=rest.outbox)
+    await store.open()
+    with pytest.raises(ConnectionError):
+        await store.close()
+    assert away.closed == 1
+    other = SQLiteStore(tmp_path / "gp.sqlite3")
+    await other.open()  # the file is free
+    await other.close()
 
 
 def test_no_contract_hides_a_test_of_another():

@@ -38,8 +38,8 @@ from gp_aiogram import (
     MemoryStore,
     RateLimited,
     Tracker,
+    __version__,
 )
-from gp_aiogram._version import __version__
 from gp_aiogram.sandbox import Fault, GramPixelSandbox
 
 #: The same examples each time, however slow the machine is.

@@ -13,7 +13,7 @@ from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import OnceKey
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.memory.once_keys import OnceKeys
-from gp_aiogram.stores.memory.table import EventTable, Key, StoredEvent, is_meant, key_of
+from gp_aiogram.stores.memory.table import EventTable, Key, StoredEvent, key_of
 from gp_aiogram.stores.notifier import Notifier
 from gp_aiogram.stores.records import (
     MAX_DELAY,
@@ -36,9 +36,9 @@ class MemoryOutbox(Outbox):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._table = EventTable()
-        self._once = OnceKeys()
         self._leases: Leases[Key] = Leases(clock)
+        self._table = EventTable(self._leases)
+        self._once = OnceKeys()
         self._notifier = Notifier(self._next_due)
         self._last_seq = 0
 
@@ -113,7 +113,7 @@ class MemoryOutbox(Outbox):
         after: Delivery | None = None,
     ) -> list[Delivery]:
         """Return deliveries, oldest event first."""
-        found = self._deliveries(where)
+        found = self._table.deliveries(where)
         if after is not None:
             found = (delivery for delivery in found if key_of(delivery) > key_of(after))
         return list(islice(found, limit))
@@ -121,7 +121,7 @@ class MemoryOutbox(Outbox):
     async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
         """Change deliveries."""
         now = self._now()
-        changed = (_changed(delivery, change, now) for delivery in self._deliveries(where))
+        changed = (_changed(delivery, change, now) for delivery in self._table.deliveries(where))
         chosen = list(islice((delivery for delivery in changed if delivery is not None), limit))
         for delivery in chosen:
             self._table.put(delivery)
@@ -130,12 +130,7 @@ class MemoryOutbox(Outbox):
 
     async def erase(self, where: DeliveryFilter, *, limit: int) -> int:
         """Erase events with their deliveries."""
-        meant = (
-            stored
-            for stored in self._table.events(where)
-            if all(self._is_meant(delivery, where) for delivery in stored.deliveries.values())
-        )
-        chosen = list(islice(meant, limit))
+        chosen = list(islice(self._table.events(where), limit))
         for stored in chosen:
             self._erase(stored)
         return len(chosen)
@@ -170,14 +165,6 @@ class MemoryOutbox(Outbox):
 
     # Deliveries
 
-    def _deliveries(self, where: DeliveryFilter) -> Iterator[Delivery]:
-        found = self._table.deliveries(where)
-        return (delivery for delivery in found if self._is_meant(delivery, where))
-
-    def _is_meant(self, delivery: Delivery, where: DeliveryFilter) -> bool:
-        is_claimed = where.unclaimed and self._leases.holds(key_of(delivery))
-        return is_meant(delivery, where) and not is_claimed
-
     def _record(self, outcome: Outcome, delivery: Delivery) -> None:
         if delivery.state == "skipped" and outcome.state == "pending":
             return
@@ -207,7 +194,7 @@ class MemoryOutbox(Outbox):
 
     def _seconds_to_next(self, destination: str, *, capped: bool) -> float | None:
         queue, now = self._table.pending(destination, capped=capped), self._now()
-        if any(True for _ in self._free(destination, queue.due(now))):
+        if next(self._free(destination, queue.due(now)), None) is not None:
             return 0.0
         soonest = next(self._free(destination, queue), None)
         return None if soonest is None else (soonest.due - now).total_seconds()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gp_aiogram.model.event import Event
+from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.memory.pending import PendingQueue
 from gp_aiogram.stores.records import Delivery, DeliveryFilter, State
 
@@ -47,9 +48,13 @@ class StoredEvent:
 
 
 class EventTable:
-    """Every stored event by its number, which is the order of acceptance."""
+    """Every stored event by its number, which is the order of acceptance.
 
-    def __init__(self) -> None:
+    :param leases: what is claimed.
+    """
+
+    def __init__(self, leases: Leases[Key]) -> None:
+        self._leases = leases
         self._events: dict[int, StoredEvent] = {}
         #: By event id, user and order: the field of :class:`DeliveryFilter`, and its value.
         self._related: dict[tuple[str, object], dict[int, StoredEvent]] = {}
@@ -102,23 +107,24 @@ class EventTable:
         return self._pending[destination, capped]
 
     def events(self, where: DeliveryFilter) -> Iterator[StoredEvent]:
-        """Yield the events that are what a filter says of events, oldest first."""
-        candidates = self._related_to(where)
-        if candidates is None:
-            candidates = self._events.values()
-        return (stored for stored in candidates if stored.is_meant(where))
+        """Yield the events that are meant with all of their deliveries, oldest first."""
+        related = self._related_to(where)
+        return (
+            stored
+            for stored in (self._events.values() if related is None else related)
+            if stored.is_meant(where)
+            and all(self._is_meant(delivery, where) for delivery in stored.deliveries.values())
+        )
 
     def deliveries(self, where: DeliveryFilter) -> Iterator[Delivery]:
-        """Yield the deliveries that are what a filter says, whoever has claimed them."""
-        candidates = self._related_to(where)
-        if candidates is None:
-            candidates = self._in_states(where)
+        """Yield the deliveries that are meant, oldest event first."""
+        related = self._related_to(where)
         return (
             delivery
-            for stored in candidates
+            for stored in (self._in_states(where) if related is None else related)
             if stored.is_meant(where)
             for delivery in stored.deliveries.values()
-            if is_meant(delivery, where)
+            if self._is_meant(delivery, where)
         )
 
     def counts(self) -> dict[str, dict[State, int]]:
@@ -149,6 +155,15 @@ class EventTable:
         }
         return [self._events[seq] for seq in sorted(seqs)]
 
+    def _is_meant(self, delivery: Delivery, where: DeliveryFilter) -> bool:
+        """Tell whether a delivery is what a filter says of deliveries."""
+        return (
+            where.destination in (None, delivery.destination)
+            and (where.states is None or delivery.state in where.states)
+            and where.maybe_delivered in (None, delivery.maybe_delivered)
+            and not (where.unclaimed and self._leases.holds(key_of(delivery)))
+        )
+
     def _unlist(self, delivery: Delivery) -> None:
         self._by_state[delivery.destination, delivery.state].remove(delivery.seq)
         if delivery.state == "pending":
@@ -156,15 +171,6 @@ class EventTable:
 
     def _queue_of(self, delivery: Delivery) -> PendingQueue:
         return self._pending[delivery.destination, delivery.batch_cap is not None]
-
-
-def is_meant(delivery: Delivery, where: DeliveryFilter) -> bool:
-    """Tell whether a delivery is what a filter says of deliveries, whoever has claimed it."""
-    return (
-        where.destination in (None, delivery.destination)
-        and (where.states is None or delivery.state in where.states)
-        and where.maybe_delivered in (None, delivery.maybe_delivered)
-    )
 
 
 def _relations(stored: StoredEvent) -> list[tuple[str, object]]:

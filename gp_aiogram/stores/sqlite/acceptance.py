@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gp_aiogram.model.clock import Clock
 from gp_aiogram.stores.records import AcceptResult, Entry
@@ -81,17 +81,15 @@ class Acceptance:
     ) -> None:
         at_ms = now_ms(self._clock)
         seqs = self._numbers(connection, len(accepted))
-        events: list[tuple[object, ...]] = []
-        deliveries: list[tuple[object, ...]] = []
+        events: list[tuple[Any, ...]] = []
+        deliveries: list[tuple[int, str, int, int]] = []
         tally = Tally()
         for seq, (entry, _, _, _) in zip(seqs, accepted, strict=True):
             event = entry.event
             identity = event.event_id, event.name
             order = None if entry.order is None else once.order_digest(entry.order)
             user = event.telegram_id, event.bot_id
-            body = event.to_json()
-            events.append((seq, *identity, *user, at_ms, order, body))
-            self._recent.add(seq, event, len(body))
+            events.append((seq, *identity, *user, at_ms, order, event.to_json()))
             for destination in {*entry.destinations}:
                 deliveries.append((seq, destination, at_ms, at_ms))
                 tally.add(destination, "pending")
@@ -99,6 +97,8 @@ class Acceptance:
         insert(connection, _INSERT_DELIVERIES, deliveries)
         once.add((key for candidate in accepted for key in candidate.keys), at_ms)
         tally.write(connection)
+        for candidate, (seq, *_, body) in zip(accepted, events, strict=True):
+            self._recent.add(seq, candidate.entry.event, len(body))
 
     def _numbers(self, connection: sqlite3.Connection, count: int) -> range:
         """Number events upwards.

@@ -74,6 +74,14 @@ class Due(NamedTuple):
     now: datetime
 
 
+class _Same(NamedTuple):
+    """Events whose deliveries to one destination had the same outcome."""
+
+    destination: str
+    outcome: Outcome
+    seqs: list[int]
+
+
 class Claims:
     """Works for many callers at once.
 
@@ -120,9 +128,8 @@ class Claims:
         """Record what became of deliveries whose claims hold."""
         at_ms = now_ms(self._clock)
         tally = Tally()
-        for destination, outcome, seqs in _alike(self._held(chain.from_iterable(batches))):
-            due_ms = at_ms + round(min(outcome.delay, MAX_DELAY) * 1000)
-            _record(connection, destination, seqs, outcome, due_ms, tally)
+        for same in _alike(self._held(chain.from_iterable(batches))):
+            _record(connection, same, at_ms, tally)
         tally.write(connection)
         return [None] * len(batches)
 
@@ -193,27 +200,28 @@ def _one_batch(free: Iterator[Any]) -> Iterator[Any]:
         return
 
 
-def _alike(held: Mapping[Key, Outcome]) -> Iterator[tuple[str, Outcome, list[int]]]:
+def _alike(held: Mapping[Key, Outcome]) -> Iterable[_Same]:
     """Put what became the same together: events of one request have one receipt, one object."""
-    alike: dict[tuple[Any, ...], tuple[Outcome, list[int]]] = {}
+    alike: dict[tuple[Any, ...], _Same] = {}
     for (seq, destination), outcome in held.items():
         _, state, delay, attempts, reason, receipt, maybe, cap, _ = outcome
         same = destination, state, delay, attempts, reason, id(receipt), maybe, cap
-        alike.setdefault(same, (outcome, []))[1].append(seq)
-    return ((destination, *group) for (destination, *_), group in alike.items())
+        if same not in alike:
+            alike[same] = _Same(destination, outcome, [])
+        alike[same].seqs.append(seq)
+    return alike.values()
 
 
 def _record(
     connection: sqlite3.Connection,
-    destination: str,
-    seqs: Sequence[int],
-    outcome: Outcome,
-    due_ms: int,
+    same: _Same,
+    at_ms: int,
     tally: Tally,
 ) -> None:
+    destination, outcome, seqs = same
     columns = (
         outcome.state,
-        due_ms,
+        at_ms + round(min(outcome.delay, MAX_DELAY) * 1000),
         outcome.attempts,
         storable(outcome.reason),
         receipt_text(outcome.receipt),

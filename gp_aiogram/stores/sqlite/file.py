@@ -47,12 +47,11 @@ class SQLiteFile:
     """Opens the file when it is first needed, and again when it is needed after :meth:`close`.
 
     :param path: the file; made when missing, as are its folders.
-    :param on_release: called whenever the file is let go of: what was true of it may change.
     """
 
-    def __init__(self, path: Path, on_release: Callable[[], None]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._on_release = on_release
+        self._on_release: list[Callable[[], None]] = []
         self._commits = GroupCommit(self._connected, self._after_work)
         self._opened: _Opened | None = None
         self._closing = False
@@ -85,6 +84,10 @@ class SQLiteFile:
             # Opened in a loop that has ended: whatever waited there ended with it.
             self._commits = GroupCommit(self._connected, self._after_work)
             await self._disconnect()
+
+    def on_release(self, callback: Callable[[], None]) -> None:
+        """Have a function called whenever the file is released: others may change it then."""
+        self._on_release.append(callback)
 
     async def submit(
         self,
@@ -177,7 +180,8 @@ class SQLiteFile:
     async def _disconnect(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
-            self._on_release()
+            for callback in self._on_release:
+                callback()
             try:
                 await opened.connection.close()
             finally:

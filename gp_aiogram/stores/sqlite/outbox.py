@@ -23,6 +23,7 @@ from gp_aiogram.stores.sqlite.acceptance import Acceptance
 from gp_aiogram.stores.sqlite.claims import Claims, Demand
 from gp_aiogram.stores.sqlite.file import SQLiteFile
 from gp_aiogram.stores.sqlite.once_keys import Addition, add_keys, drop_keys, known_keys
+from gp_aiogram.stores.sqlite.recent import RecentEvents
 from gp_aiogram.stores.sqlite.rows import Key, delivery_of, key_of, now_ms
 from gp_aiogram.stores.sqlite.selection import Erasure, Page, Selection, Transition
 from gp_aiogram.stores.sqlite.tally import counts
@@ -36,18 +37,21 @@ _BOT = """
 class SQLiteOutbox(Outbox):
     """The part of :class:`~gp_aiogram.SQLiteStore` that keeps events.
 
-    :param leases: what is claimed; the file's owner clears them when it lets go of the file.
-    :param clock: its wall clock tells what is due.
+    :param clock: its wall clock tells what is due, its monotonic time ends claims.
     """
 
-    def __init__(self, file: SQLiteFile, leases: Leases[Key], clock: Clock) -> None:
+    def __init__(self, file: SQLiteFile, clock: Clock) -> None:
         self._file = file
-        self._leases = leases
         self._clock = clock
-        self._acceptance = Acceptance(clock)
-        self._claims = Claims(clock, leases)
-        self._selection = Selection(clock, leases)
+        self._leases: Leases[Key] = Leases(clock)
+        recent = RecentEvents()
+        self._acceptance = Acceptance(clock, recent)
+        self._claims = Claims(clock, self._leases, recent)
+        self._selection = Selection(clock, self._leases, recent)
         self._notifier = Notifier(self._next_due)
+        # The file's next owner may claim what this one holds, and number events as this one.
+        file.on_release(self._leases.clear)
+        file.on_release(recent.clear)
 
     async def open(self) -> None:
         """Open the file."""

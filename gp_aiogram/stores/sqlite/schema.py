@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import aiosqlite
 
 from gp_aiogram.errors import StoreMismatch
-from gp_aiogram.model.event import Event
 from gp_aiogram.stores.keys import legacy_once_digest, new_salt
 
 #: Marks a file as ours (``PRAGMA application_id``): "GPA1".
@@ -172,7 +172,7 @@ async def migrate(
 
 
 def _event_name(body: str) -> str:
-    name: str = Event.from_json(body).name
+    name: str = json.loads(body)["name"]
     return name
 
 

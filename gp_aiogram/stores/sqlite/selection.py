@@ -199,9 +199,9 @@ def _change(
     at_ms: int,
 ) -> None:
     """Change deliveries, given by their keys and states."""
-    statement, columns = _CHANGE, [change.state, storable(change.reason)]
-    if change.restart:
-        statement, columns = _RESTART, [*columns, at_ms, at_ms]
+    statement = _RESTART if change.restart else _CHANGE
+    times = (at_ms, at_ms) if change.restart else ()
+    columns = (change.state, storable(change.reason), *times)
     by_destination: dict[str, list[int]] = defaultdict(list)
     tally = Tally()
     for seq, destination, state in rows:

@@ -8,13 +8,11 @@ from pathlib import Path
 from gp_aiogram.errors import ConfigurationError, StoreError
 from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.stores.contract import Store
-from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.records import ContextQuery, UserContext
 from gp_aiogram.stores.sqlite.file import SQLiteFile
 from gp_aiogram.stores.sqlite.lookup import load_contexts
 from gp_aiogram.stores.sqlite.outbox import SQLiteOutbox
 from gp_aiogram.stores.sqlite.profiles import SQLiteProfiles
-from gp_aiogram.stores.sqlite.rows import Key
 from gp_aiogram.stores.sqlite.sessions import SQLiteSessions
 
 
@@ -35,14 +33,11 @@ class SQLiteStore(Store):
             msg = "SQLiteStore needs the path of a file; for tests without one use MemoryStore()"
             raise ConfigurationError(msg)
         self.path = Path(path)
-        clock = clock or SystemClock()
-        leases: Leases[Key] = Leases(clock)
-        # The next owner of the file may claim what this one holds, and number events as this one.
-        self._file = SQLiteFile(self.path, on_release=leases.clear)
+        self._file = SQLiteFile(self.path)
         super().__init__(
             sessions=SQLiteSessions(self._file),
             profiles=SQLiteProfiles(self._file),
-            outbox=SQLiteOutbox(self._file, leases, clock),
+            outbox=SQLiteOutbox(self._file, clock or SystemClock()),
         )
 
     def __repr__(self) -> str:

@@ -32,7 +32,8 @@ class Tally:
     def write(self, connection: sqlite3.Connection) -> None:
         """Write the changes."""
         rows = [(*key, count) for key, count in self._changes.items() if count]
-        connection.executemany(_CHANGE, rows)
+        if rows:
+            connection.executemany(_CHANGE, rows)
 
 
 def counts(
