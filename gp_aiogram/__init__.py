@@ -25,6 +25,7 @@ from gp_aiogram.errors import (
     StoreError,
     StoreLocked,
     StoreMismatch,
+    StoreUnavailable,
     Throttled,
     Unreachable,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "StoreError",
     "StoreLocked",
     "StoreMismatch",
+    "StoreUnavailable",
     "Throttled",
     "TikTokEvents",
     "Tracker",

@@ -7,7 +7,8 @@
     ├── EventError                      an event cannot be built from what was given
     ├── StoreError                      the store could not do what was asked
     │   ├── StoreLocked                 another process owns the file
-    │   └── StoreMismatch               the file is not ours, or a newer version wrote it
+    │   ├── StoreMismatch               the file is not ours, or a newer version wrote it
+    │   └── StoreUnavailable            locked, full or slow for the moment: it heals by itself
     └── DeliveryError                   a destination did not take an event
         ├── DeliveryFailed              no usable answer: tried again later
         ├── RateLimited                 asked to wait: tried again when told, no attempt counted
@@ -44,6 +45,10 @@ class StoreLocked(StoreError):  # noqa: N818 - reads as what happened
 
 class StoreMismatch(StoreError):  # noqa: N818
     """The file belongs to another program or was written by a newer version."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818
+    """The store cannot work for the moment: locked by another program, disk full, no answer."""
 
 
 class DeliveryError(GPError):

@@ -20,6 +20,8 @@ TrackerCount = Literal[
     "dropped",
     "opted_out",
     "unrefunded",
+    "journaled",
+    "lost",
     "capture_errors",
     "session_errors",
     "profile_errors",
@@ -52,13 +54,16 @@ class Stats:
 
     :param counts: touches ``captured``, events ``tracked``, ``duplicates`` that changed nothing,
         events ``dropped`` by ``before_send``, what users did who have ``opted_out``, refunds of
-        which a destination knows nothing (``unrefunded``), and what went wrong and was logged:
+        which a destination knows nothing (``unrefunded``), requests that the store did not take in
+        time (``journaled``), and what went wrong and was logged: requests that are ``lost``,
         ``capture_errors``, ``session_errors`` (a session could not be read), ``profile_errors``
         (traits and click could not), ``decorator_errors`` (a decorator's argument),
         ``auto_errors`` (an update of Telegram's). The landing endpoint adds ``click_errors``,
         ``invite_errors`` and ``clicks_limited``.
     :param destinations: by name.
+    :param waiting: requests in the journal, which the store has not taken yet.
     """
 
     counts: Mapping[TrackerCount, int]
     destinations: Mapping[str, DestinationStats]
+    waiting: int = 0

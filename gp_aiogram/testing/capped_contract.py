@@ -60,11 +60,11 @@ class CappedContract(Contract):
 
     async def test_no_delivery_gets_into_a_batch_beyond_its_cap(self, outbox: Outbox) -> None:
         await cap(outbox, 4, 1, 4, 2)
-        left = {"e1", "e2", "e3", "e4"}
-        while claimed := await claim_all(outbox, capped=True):
+        claims = [await claim_all(outbox, capped=True) for _ in range(4)]
+        for claimed in filter(None, claims):
             assert len(claimed) <= min(delivery.batch_cap or 0 for delivery in claimed)
-            left -= set(ids(claimed))
-        assert left == set()
+        found = [event_id for claimed in claims for event_id in ids(claimed)]
+        assert sorted(found) == ["e1", "e2", "e3", "e4"]
 
     async def test_a_capped_delivery_waits_for_its_time(self, outbox: Outbox, clock: Any) -> None:
         await cap(outbox, 2, 2, delay=100)

@@ -124,6 +124,7 @@ class ClaimContract(Contract):
             claims: list[Claim] = []
             while (claim := await outbox.claim("a", 7, lease=LEASE)).deliveries:
                 claims.append(claim)
+                assert len(claims) <= len(everything)
             return claims
 
         claims = [

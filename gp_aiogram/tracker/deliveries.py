@@ -10,6 +10,7 @@ from gp_aiogram.delivery.stats import DestinationStats, Stats, TrackerCount
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
+from gp_aiogram.tracker.intake import Intake
 from gp_aiogram.tracker.pages import PAGE, every_page
 from gp_aiogram.tracker.privacy import OPTED_OUT
 
@@ -24,12 +25,20 @@ class Deliveries:
 
     :param outbox: knows the deliveries.
     :param courier: knows how destinations are doing.
+    :param intake: knows how many requests wait in the journal.
     :param counts: what was counted so far.
     """
 
-    def __init__(self, outbox: Outbox, courier: Courier, counts: Counter[TrackerCount]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        courier: Courier,
+        intake: Intake,
+        counts: Counter[TrackerCount],
+    ) -> None:
         self._outbox = outbox
         self._courier = courier
+        self._intake = intake
         self._counts = counts
 
     async def stats(self) -> Stats:
@@ -38,6 +47,7 @@ class Deliveries:
         lanes = self._courier.lanes
         return Stats(
             counts=dict(self._counts),
+            waiting=self._intake.waiting,
             destinations={
                 name: DestinationStats(
                     state=lanes[name].state if name in lanes else None,

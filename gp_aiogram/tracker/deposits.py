@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
 
-from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, Event, validate_telegram_id
 from gp_aiogram.model.session import Session
 from gp_aiogram.stores.contract import Outbox
@@ -14,7 +12,7 @@ from gp_aiogram.stores.keys import user_key
 from gp_aiogram.tracker.enrichment import Enriched, Enrichment
 from gp_aiogram.tracker.once_keys import deposit_keys, imported_depositor_key
 from gp_aiogram.tracker.recording import Recording
-from gp_aiogram.tracker.request import PER_USER, DepositRules, Draft, EventRequest
+from gp_aiogram.tracker.request import DepositRules, Draft
 
 #: Users marked in one transaction, so that events need not wait for all of them.
 _MARKED = 2000
@@ -33,16 +31,15 @@ class Deposits:
         self._enrichment = enrichment
         self._outbox = outbox
 
-    async def record(self, request: EventRequest, rules: DepositRules) -> Event | None:
+    async def record(self, draft: Draft, rules: DepositRules) -> Event | None:
         """Record a deposit; of any number at the same time, one is the first.
 
-        :param request: its name is of no account.
-        :raises EventError: when no event can be built from this; nothing was recorded.
+        :param draft: a DEP.
+        :raises EventError: when ``before_send`` makes no event of it; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
         recording = self._recording
-        draft = await recording.draft(replace(request, name=LATER_DEPOSIT))
-        _validate(draft, rules)
+        draft = await recording.with_bot(draft)
         event = draft.event
         first = user_key(event.bot_id, event.telegram_id, FIRST_DEPOSIT)
         imported = imported_depositor_key(event.telegram_id)
@@ -99,13 +96,3 @@ class Deposits:
             event.telegram_id, event.bot_id, event.event_time, until
         )
         return touch if touch is not None and touch.session_id == event.session_id else None
-
-
-def _validate(draft: Draft, rules: DepositRules) -> None:
-    if draft.once == PER_USER:
-        msg = "once='user' would let one deposit through: give the order's id, or nothing"
-        raise EventError(msg)
-    within: object = rules.within
-    if within is not None and (not isinstance(within, timedelta) or within <= timedelta(0)):
-        msg = f"ftd_within must be a positive timedelta, not {short_repr(within)}"
-        raise EventError(msg)

@@ -1,4 +1,4 @@
-"""Records events: check, complete, review, accept."""
+"""Records events that were checked: complete, review, accept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gp_aiogram.stores.records import AcceptResult, Entry
 from gp_aiogram.tracker.before_send import BeforeSend, apply_before_send
 from gp_aiogram.tracker.enrichment import Enriched, Enrichment
 from gp_aiogram.tracker.once_keys import keys_against, once_keys
-from gp_aiogram.tracker.request import Draft, EventRequest, RequestCheck
+from gp_aiogram.tracker.request import Draft
 
 logger = logging.getLogger("gp_aiogram")
 
@@ -24,7 +24,6 @@ logger = logging.getLogger("gp_aiogram")
 class Recording:
     """The steps that every event goes through, and the plain way through them.
 
-    :param check: makes drafts of requests.
     :param enrichment: completes drafts.
     :param before_send: the owner's last word on an event.
     :param outbox: stores what is accepted.
@@ -35,14 +34,12 @@ class Recording:
     def __init__(
         self,
         *,
-        check: RequestCheck,
         enrichment: Enrichment,
         before_send: BeforeSend | None,
         outbox: Outbox,
         courier: Courier,
         counts: Counter[TrackerCount],
     ) -> None:
-        self._check = check
         self._enrichment = enrichment
         self._before_send = before_send
         self._outbox = outbox
@@ -50,14 +47,14 @@ class Recording:
         self._counts = counts
         self._warned = False
 
-    async def record(self, request: EventRequest) -> Event | None:
+    async def record(self, draft: Draft) -> Event | None:
         """Record an event.
 
         :return: None when it was recorded before, dropped, or its user has opted out.
-        :raises EventError: when no event can be built from the request; nothing was recorded.
+        :raises EventError: when ``before_send`` makes no event of it; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
-        draft = await self.draft(request)
+        draft = await self.with_bot(draft)
         enriched = await self.enrich(draft, keys_against(draft))
         if enriched is None:
             return None
@@ -70,13 +67,12 @@ class Recording:
         result = await self.accept(event, draft, once_keys(draft, enriched.event))
         return event if self.is_stored(result) else None
 
-    async def draft(self, request: EventRequest) -> Draft:
-        """Check a request, and find the bot that knows the user if the caller named none.
+    async def with_bot(self, draft: Draft) -> Draft:
+        """Find the bot that knows the user, if the caller named none.
 
-        :raises EventError: when no event can be built from the request.
         :raises StoreError: when the store failed.
         """
-        return await self._enrichment.with_bot(self._check.draft(request))
+        return await self._enrichment.with_bot(draft)
 
     async def enrich(self, draft: Draft, keys: Collection[OnceKey] = ()) -> Enriched | None:
         """Complete a draft with what is known of its user.

@@ -8,13 +8,12 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from gp_aiogram.delivery.stats import TrackerCount
-from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.event import REFUND, Event
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
 from gp_aiogram.tracker.once_keys import order_keys
 from gp_aiogram.tracker.recording import Recording
-from gp_aiogram.tracker.request import Draft, EventRequest
+from gp_aiogram.tracker.request import Draft
 
 logger = logging.getLogger("gp_aiogram")
 
@@ -43,18 +42,15 @@ class Refunds:
         self._outbox = outbox
         self._counts = counts
 
-    async def record(self, request: EventRequest) -> Event | None:
+    async def record(self, draft: Draft) -> Event | None:
         """Record a refund.
 
-        :param request: ``once`` is the order's id.
-        :raises EventError: when no event can be built from this.
+        :param draft: its ``once`` is the order's id.
+        :raises EventError: when ``before_send`` makes no event of it.
         :raises StoreError: when the store failed; report the refund again.
         """
         recording = self._recording
-        draft = await recording.draft(request)
-        if draft.order is None:
-            msg = f"refund() needs the order's id of the payment, not {short_repr(request.once)}"
-            raise EventError(msg)
+        draft = await recording.with_bot(draft)
         keys = order_keys(draft, draft.event, "order", REFUND)
         enriched = await recording.enrich(draft, keys)
         payments = await self._cancel(draft)

@@ -83,11 +83,40 @@ class RequestCheck:
         self._stars = stars
         self._clock = clock
 
-    def draft(self, request: EventRequest) -> Draft:
-        """Check a request.
+    def event(self, request: EventRequest) -> Draft:
+        """Check a request for an event.
 
         :raises EventError: when no event can be built from it; the text names the rule.
         """
+        return self._draft(request)
+
+    def deposit(self, request: EventRequest, rules: DepositRules) -> Draft:
+        """Check a request for a deposit; the draft is a DEP.
+
+        :raises EventError: when no event can be built from it; the text names the rule.
+        """
+        draft = self._draft(request)
+        if draft.once == PER_USER:
+            msg = "once='user' would let one deposit through: give the order's id, or nothing"
+            raise EventError(msg)
+        within: object = rules.within
+        if within is not None and (not isinstance(within, timedelta) or within <= timedelta(0)):
+            msg = f"ftd_within must be a positive timedelta, not {short_repr(within)}"
+            raise EventError(msg)
+        return draft
+
+    def refund(self, request: EventRequest) -> Draft:
+        """Check a request for a refund; ``once`` is the order's id.
+
+        :raises EventError: when no event can be built from it; the text names the rule.
+        """
+        draft = self._draft(request)
+        if draft.order is None:
+            msg = f"refund() needs the order's id of the payment, not {short_repr(request.once)}"
+            raise EventError(msg)
+        return draft
+
+    def _draft(self, request: EventRequest) -> Draft:
         to = self._named(request.to)
         moment = request.event_time
         value, currency, user_data = self._without_stars(request)

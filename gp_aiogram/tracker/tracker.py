@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import time
 from collections import Counter
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +20,16 @@ from gp_aiogram.decorators import marked_handlers
 from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.delivery.stats import Stats, TrackerCount
 from gp_aiogram.destinations.base import Destination
-from gp_aiogram.errors import ConfigurationError, short_repr
+from gp_aiogram.errors import ConfigurationError, StoreError, StoreUnavailable, short_repr
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock, SystemClock
-from gp_aiogram.model.event import LATER_DEPOSIT, REFUND, Event, validate_auto
+from gp_aiogram.model.event import (
+    LATER_DEPOSIT,
+    REFUND,
+    Event,
+    validate_auto,
+    validate_telegram_id,
+)
 from gp_aiogram.model.money import Stars
 from gp_aiogram.model.retention import Retention
 from gp_aiogram.model.session import Attribution, Session, Source
@@ -34,7 +43,9 @@ from gp_aiogram.tracker.bots import Bots
 from gp_aiogram.tracker.deliveries import Deliveries
 from gp_aiogram.tracker.deposits import Deposits
 from gp_aiogram.tracker.enrichment import Enrichment
+from gp_aiogram.tracker.intake import PATIENCE, Intake
 from gp_aiogram.tracker.invites import Invites
+from gp_aiogram.tracker.journal import Journal
 from gp_aiogram.tracker.pending_touches import PendingTouches
 from gp_aiogram.tracker.privacy import Privacy
 from gp_aiogram.tracker.pruning import keep_pruning, prune
@@ -49,6 +60,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gp_aiogram")
 
 DEFAULT_STORE = "gp.sqlite3"
+DEFAULT_JOURNAL = "gp.journal"
 DEFAULT_ATTRIBUTION = Attribution()
 DEFAULT_STARS = Stars()
 DEFAULT_RETENTION = Retention()
@@ -71,6 +83,8 @@ class Tracker:
     :param auto: events to record without handlers, of
         :data:`gp_aiogram.model.event.AUTO_NAMES`.
     :param retention: how long what is stored is kept.
+    :param journal: where what handlers record waits while the store is slow, locked or away: a
+        file that exists only then. None keeps it in memory.
     :param clock: tells the time; this machine's unless a test turns its own.
     :raises ConfigurationError: when two destinations share a name, or ``auto`` names no event.
     """
@@ -85,6 +99,7 @@ class Tracker:
         stars: Stars | None = DEFAULT_STARS,
         auto: Collection[str] = (),
         retention: Retention = DEFAULT_RETENTION,
+        journal: str | os.PathLike[str] | None = DEFAULT_JOURNAL,
         clock: Clock = DEFAULT_CLOCK,
     ) -> None:
         _validate(destinations, stars)
@@ -109,8 +124,8 @@ class Tracker:
         self._courier = Courier(destinations, store.outbox, clock=clock)
         pending = PendingTouches()
         enrichment = Enrichment(store, attribution, self._bots, pending, self.counts)
+        self._check = RequestCheck(self._courier.lanes, stars, clock)
         self._recording = Recording(
-            check=RequestCheck(self._courier.lanes, stars, clock),
             enrichment=enrichment,
             before_send=before_send,
             outbox=store.outbox,
@@ -129,7 +144,18 @@ class Tracker:
             counts=self.counts,
         )
         self._privacy = Privacy(store)
-        self._deliveries = Deliveries(store.outbox, self._courier, self.counts)
+        #: What handlers record through, since it holds up nobody.
+        self.intake = Intake(
+            check=self._check,
+            recording=self._recording,
+            deposits=self._deposits,
+            refunds=self._refunds,
+            users=self._users,
+            privacy=self._privacy,
+            journal=Journal(None if journal is None else Path(journal)),
+            counts=self.counts,
+        )
+        self._deliveries = Deliveries(store.outbox, self._courier, self.intake, self.counts)
 
     @classmethod
     def from_settings(
@@ -176,9 +202,13 @@ class Tracker:
     async def start(self) -> None:
         """Open the store and begin to deliver; harmless when already started.
 
-        :raises StoreError: when the store cannot be used.
+        A store that is away for the moment is no reason not to start: what handlers record waits
+        in the journal, and deliveries begin when the store is back.
+
+        :raises StoreError: when the store cannot be used as it is configured.
         """
-        await self.store.open()
+        await self._open_store()
+        await self.intake.start()
         self._courier.start()
         if self._pruning is None:
             self._pruning = asyncio.create_task(keep_pruning(self.prune), name="gp_aiogram prunes")
@@ -186,6 +216,23 @@ class Tracker:
             logger.warning(
                 "nothing emits what @track marks on %s: call tracker.setup(dp)",
                 ", ".join(marked),
+            )
+
+    async def _open_store(self) -> None:
+        opening = asyncio.ensure_future(self.store.open())
+        await asyncio.wait([opening], timeout=PATIENCE)
+        error: BaseException | None = TimeoutError(f"no answer within {PATIENCE:g} s")
+        if opening.done() and not opening.cancelled():
+            error = opening.exception()
+        if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
+            raise error
+        if error is not None:
+            opening.cancel()
+            logger.error(
+                "started without the store, which is away; what handlers record waits in the "
+                "journal: %s: %s",
+                type(error).__name__,
+                error,
             )
 
     async def close(self, grace: float = 5.0) -> None:
@@ -200,6 +247,7 @@ class Tracker:
             pruning.cancel()
             await asyncio.wait([pruning], timeout=_STORE_CLOSING)
         await self._background.finish(grace)
+        await self.intake.close()
         await self._courier.stop(grace)
         closing = asyncio.ensure_future(self.store.close())
         await asyncio.wait([closing], timeout=_STORE_CLOSING)
@@ -284,22 +332,21 @@ class Tracker:
         :raises EventError: when no event can be built from this; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
-        return await self._recording.record(
-            EventRequest(
-                name=name,
-                telegram_id=telegram_id,
-                bot_id=bot_id,
-                value=value,
-                currency=currency,
-                user_data=user_data,
-                session_id=session_id,
-                event_id=event_id,
-                event_time=event_time,
-                once=once,
-                order=order,
-                to=to,
-            )
+        request = EventRequest(
+            name=name,
+            telegram_id=telegram_id,
+            bot_id=bot_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            session_id=session_id,
+            event_id=event_id,
+            event_time=event_time,
+            once=once,
+            order=order,
+            to=to,
         )
+        return await self._recording.record(self._check.event(request))
 
     async def deposit(
         self,
@@ -330,22 +377,21 @@ class Tracker:
         :raises EventError: when no event can be built from this; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
-        return await self._deposits.record(
-            EventRequest(
-                name=LATER_DEPOSIT,
-                telegram_id=telegram_id,
-                bot_id=bot_id,
-                value=value,
-                currency=currency,
-                user_data=user_data,
-                session_id=session_id,
-                event_id=event_id,
-                event_time=event_time,
-                once=once,
-                to=to,
-            ),
-            DepositRules(ftd_within, ftd_needs_session, renewal),
+        rules = DepositRules(ftd_within, ftd_needs_session, renewal)
+        request = EventRequest(
+            name=LATER_DEPOSIT,
+            telegram_id=telegram_id,
+            bot_id=bot_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            session_id=session_id,
+            event_id=event_id,
+            event_time=event_time,
+            once=once,
+            to=to,
         )
+        return await self._deposits.record(self._check.deposit(request, rules), rules)
 
     async def mark_deposited(
         self,
@@ -389,21 +435,20 @@ class Tracker:
         :raises EventError: when no event can be built from this.
         :raises StoreError: when the store failed; report the refund again.
         """
-        return await self._refunds.record(
-            EventRequest(
-                name=REFUND,
-                telegram_id=telegram_id,
-                bot_id=bot_id,
-                value=value,
-                currency=currency,
-                user_data=user_data,
-                session_id=session_id,
-                event_id=event_id,
-                event_time=event_time,
-                once=once,
-                to=to,
-            )
+        request = EventRequest(
+            name=REFUND,
+            telegram_id=telegram_id,
+            bot_id=bot_id,
+            value=value,
+            currency=currency,
+            user_data=user_data,
+            session_id=session_id,
+            event_id=event_id,
+            event_time=event_time,
+            once=once,
+            to=to,
         )
+        return await self._refunds.record(self._check.refund(request))
 
     # Users
 
@@ -425,7 +470,8 @@ class Tracker:
         :raises EventError: when the user or the source makes no sense.
         :raises StoreError: when the store failed.
         """
-        return await self._users.capture(telegram_id, payload, bot_id=bot_id, source=source, at=at)
+        touch = self._users.touch(telegram_id, payload, bot_id=bot_id, source=source, at=at)
+        return None if touch is None else await self._users.store_touch(touch)
 
     async def capture_invite(
         self,
@@ -445,8 +491,8 @@ class Tracker:
         :raises EventError: when the user makes no sense.
         :raises StoreError: when the store failed.
         """
-        return await self._users.capture_invite(
-            telegram_id, link, name=name, bot_id=bot_id, source=source, at=at
+        return await self._users.store_arrival(
+            self._users.arrival(telegram_id, link, name, bot_id=bot_id, source=source, at=at)
         )
 
     async def capture_init_data(
@@ -500,7 +546,8 @@ class Tracker:
         :raises EventError: when a trait has another name.
         :raises StoreError: when the store failed.
         """
-        await self._users.identify(telegram_id, user=user, contact=contact, traits=traits)
+        ready = self._users.traits(telegram_id, user=user, contact=contact, traits=traits)
+        await self._users.store_traits(telegram_id, ready)
 
     async def session(
         self,
@@ -542,6 +589,7 @@ class Tracker:
 
         :raises StoreError: when the store failed; forget again.
         """
+        await self.intake.journal.erase(validate_telegram_id(telegram_id))
         await self._privacy.forget(telegram_id)
 
     async def prune(self) -> int:
@@ -561,7 +609,10 @@ class Tracker:
         :param timeout: seconds to wait at most.
         :return: False when something is still due, or when nobody delivers it.
         """
-        return await self._courier.flush(timeout)
+        deadline = time.monotonic() + timeout
+        if not await self.intake.flush(timeout):
+            return False
+        return await self._courier.flush(deadline - time.monotonic())
 
     async def stats(self) -> Stats:
         """Tell what happened so far and how the destinations are doing."""

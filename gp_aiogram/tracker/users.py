@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from gp_aiogram.delivery.stats import TrackerCount
@@ -14,7 +14,12 @@ from gp_aiogram.identity.init_data import validate_init_data
 from gp_aiogram.identity.traits import from_contact, from_user, prepared
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock
-from gp_aiogram.model.event import utc_from_timestamp, validate_moment, validate_telegram_id
+from gp_aiogram.model.event import (
+    Traits,
+    utc_from_timestamp,
+    validate_moment,
+    validate_telegram_id,
+)
 from gp_aiogram.model.session import SOURCES, Attribution, Session, Source
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.keys import opt_out_key
@@ -25,6 +30,26 @@ from gp_aiogram.tracker.pending_touches import PendingTouches
 #: Random bytes in a session id. As digits they pass the grammars that bots have, and with their
 #: prefix they fit into the 32 characters of an invite link's name.
 _SESSION_ENTROPY = 14
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How a user came by an invite link, whose session is not known yet.
+
+    :param name: of the link, as Telegram tells it.
+    """
+
+    bot_id: int | None
+    telegram_id: int
+    link: str
+    name: str | None
+    source: Source
+    at: datetime
+
+    def touch(self, session_id: str) -> Session:
+        """Return the touch, once the session is known."""
+        payload = self.name or session_id
+        return Session(self.bot_id, self.telegram_id, session_id, self.source, self.at, payload)
 
 
 class Users:
@@ -58,7 +83,7 @@ class Users:
         self._clock = clock
         self._counts = counts
 
-    async def capture(
+    def touch(
         self,
         telegram_id: int,
         payload: str,
@@ -67,7 +92,10 @@ class Users:
         source: Source,
         at: datetime | None,
     ) -> Session | None:
-        """Store a touch; see :meth:`gp_aiogram.Tracker.capture`."""
+        """Read the touch in a payload; None when it holds no session.
+
+        :raises EventError: when the user, the source or the time makes no sense.
+        """
         if source not in SOURCES:
             sources = ", ".join(sorted(SOURCES))
             msg = f"source must be one of {sources}, not {short_repr(source)}"
@@ -75,29 +103,56 @@ class Users:
         session_id = self._attribution.session_id(payload)
         if session_id is None:
             return None
-        with self._pending.track(validate_telegram_id(telegram_id)):
-            moment = self._moment(at)
-            touch = Session(bot_id, telegram_id, session_id, source, moment, payload)
-            return await self._stored(touch)
+        return Session(
+            bot_id=bot_id,
+            telegram_id=validate_telegram_id(telegram_id),
+            session_id=session_id,
+            source=source,
+            at=self._moment(at),
+            payload=payload,
+        )
 
-    async def capture_invite(
+    def arrival(
         self,
         telegram_id: int,
         link: str,
-        *,
         name: str | None,
+        *,
         bot_id: int | None,
         source: Source,
         at: datetime | None,
-    ) -> Session | None:
-        """Store the touch of an invite link; see :meth:`gp_aiogram.Tracker.capture_invite`."""
-        with self._pending.track(validate_telegram_id(telegram_id)):
-            session_id = await self._invites.session_id(link, name)
+    ) -> Arrival:
+        """Describe how a user came by an invite link.
+
+        :raises EventError: when the user or the time makes no sense.
+        """
+        return Arrival(
+            bot_id=bot_id,
+            telegram_id=validate_telegram_id(telegram_id),
+            link=link,
+            name=name,
+            source=source,
+            at=self._moment(at),
+        )
+
+    async def store_touch(self, touch: Session) -> Session | None:
+        """Store a touch; None when the user has opted out.
+
+        :raises StoreError: when the store failed.
+        """
+        with self._pending.track(touch.telegram_id):
+            return await self._store_touch(touch)
+
+    async def store_arrival(self, arrival: Arrival) -> Session | None:
+        """Store the touch of an invite link; None when the link carries no session.
+
+        :raises StoreError: when the store failed.
+        """
+        with self._pending.track(arrival.telegram_id):
+            session_id = await self._invites.session_id(arrival.link, arrival.name)
             if session_id is None:
                 return None
-            payload, moment = name or session_id, self._moment(at)
-            touch = Session(bot_id, telegram_id, session_id, source, moment, payload)
-            return await self._stored(touch)
+            return await self._store_touch(arrival.touch(session_id))
 
     async def capture_init_data(
         self,
@@ -110,13 +165,14 @@ class Users:
         launch = validate_init_data(token, init_data, now=self.now(), max_age=max_age)
         if launch.start_param is None:
             return None
-        return await self.capture(
+        touch = self.touch(
             launch.telegram_id,
             launch.start_param,
             bot_id=launch.bot_id,
             source="startapp",
             at=launch.auth_date,
         )
+        return None if touch is None else await self.store_touch(touch)
 
     async def register_click(self, click: Click, session_id: str | None) -> str:
         """Store a click; see :meth:`gp_aiogram.Tracker.register_click`."""
@@ -130,20 +186,29 @@ class Users:
             raise EventError(msg)
         return session_id
 
-    async def identify(
+    def traits(
         self,
         telegram_id: int,
         *,
         user: object,
         contact: object,
         traits: Mapping[str, object],
-    ) -> None:
-        """Store traits; see :meth:`gp_aiogram.Tracker.identify`."""
+    ) -> Traits:
+        """Normalise and hash what somebody tells of a user.
+
+        :raises EventError: when the user makes no sense, or a trait has another name.
+        """
         validate_telegram_id(telegram_id)
-        if await self._has_opted_out(telegram_id):
-            return
-        told = {**from_user(user), **from_contact(contact, telegram_id), **traits}
-        await self._store.profiles.add_traits(telegram_id, prepared(told))
+        return prepared({**from_user(user), **from_contact(contact, telegram_id), **traits})
+
+    async def store_traits(self, telegram_id: int, traits: Traits) -> None:
+        """Store traits, unless the user has opted out.
+
+        :param traits: as :func:`~gp_aiogram.identity.traits.prepared` returns them.
+        :raises StoreError: when the store failed.
+        """
+        if not await self._has_opted_out(telegram_id):
+            await self._store.profiles.add_traits(telegram_id, traits)
 
     async def session(
         self,
@@ -161,7 +226,7 @@ class Users:
     def _moment(self, at: datetime | None) -> datetime:
         return self.now() if at is None else validate_moment("at", at)
 
-    async def _stored(self, touch: Session) -> Session | None:
+    async def _store_touch(self, touch: Session) -> Session | None:
         if await self._has_opted_out(touch.telegram_id):
             return None
         if touch.bot_id is None:

@@ -274,8 +274,9 @@ class OutboxMachine(RuleBasedStateMachine):
         found: list[Delivery] = []
         after = None
         while page := self.run(self.outbox.select(where, limit=limit, after=after)):
-            assert len(page) <= limit
             found += page
+            assert len(page) <= limit
+            assert len(found) <= len(self.model.rows()), "pages overlap"
             after = page[-1]
         assert [key_of(delivery) for delivery in found] == [
             row.key for row in self.model.select(where)

@@ -159,6 +159,18 @@ async def test_an_answer_that_comes_in_spite_of_a_cancellation_counts(outbox):
     assert (delivery.state, delivery.receipt) == ("delivered", {"n": 1})
 
 
+@pytest.mark.parametrize("ambiguous", ["retry", "hold"])
+async def test_a_pause_keeps_the_reason_of_the_last_failure(outbox, clock, ambiguous):
+    shop = Scripted(DeliveryFailed("HTTP 503"), RateLimited("HTTP 429"), ambiguous=ambiguous)
+    await accept(outbox, "e1")
+    lane = lane_to(shop, outbox)
+    await lane.run_once()
+    clock.advance(2)
+    await lane.run_once()
+    delivery = await the(outbox, "e1")
+    assert (delivery.state, delivery.attempts, delivery.reason) == ("pending", 1, "HTTP 503")
+
+
 # Holding back
 
 
@@ -209,13 +221,14 @@ async def test_a_held_event_is_sent_with_the_same_id_when_somebody_decides_so(ou
     assert await states(outbox) == {"delivered": 1}
 
 
-async def test_a_held_success_is_delivered_and_no_dead_letter(outbox):
+async def test_a_held_success_is_delivered_and_no_dead_letter(outbox, caplog):
     await accept(outbox, "e1", "e2")
     lane = lane_to(held([{"n": 1}], EventRejected("HTTP 400")), outbox)
     await lane.run_once()
     first, second = await the(outbox, "e1"), await the(outbox, "e2")
     assert (first.state, first.reason, first.receipt) == ("delivered", None, {"n": 1})
     assert (second.state, second.reason) == ("dead", "HTTP 400")
+    assert caplog.messages == ["shop: 1 event(s) given up: HTTP 400"]
     assert lane.counts == {"delivered": 1, "dead": 1}
 
 

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.delivery import (
+    HOUR,
+    SOON,
     Batching,
     Picky,
     Scripted,
@@ -35,7 +37,7 @@ from gp_aiogram import (
     RateLimited,
 )
 from gp_aiogram.delivery.lane import LEASE, LOOK_AGAIN
-from gp_aiogram.delivery.pacing import PROBE_REFUSED
+from gp_aiogram.delivery.pacing import FAILURES_TO_OPEN, PROBE_REFUSED
 from gp_aiogram.testing import ManualClock
 
 
@@ -129,6 +131,7 @@ async def test_a_pause_in_the_middle_of_the_search_puts_the_rest_back(outbox, er
     await drain(lane)
     assert len(shop.requests) == 2
     assert await states(outbox) == {"pending": 8}
+    assert {(await the(outbox, event_id)).batch_cap for event_id in numbered(8)} == {4}
     await rounds(lane, outbox, 2 * PROBE_REFUSED)
     assert sorted(shop.taken) == numbered(8)
     assert {(await the(outbox, event_id)).attempts for event_id in numbered(8)} == {0}
@@ -186,6 +189,42 @@ async def test_a_destination_that_takes_single_events_now_gets_the_remains_of_it
     shop = Scripted()
     await drain(lane_to(shop, outbox))
     assert sorted(shop.taken) == numbered(8)
+
+
+async def test_fresh_events_do_not_starve_the_remains(outbox):
+    class Small(Batching):
+        batch_size = 4
+
+    shop = Small(EventRejected("HTTP 400"))
+    await accept(outbox, *numbered(4))
+    lane = lane_to(shop, outbox)
+    await lane.run_once()
+    await accept(outbox, *(f"new{number}" for number in range(8)))
+    shop.requests.clear()
+    await lane.run_once()
+    assert shop.requests == [["new0", "new1", "new2", "new3"], ["e0000", "e0001"]]
+
+
+async def test_a_search_does_not_wait_for_more_events_to_gather(outbox, house, monkeypatch):
+    class Small(Picky):
+        batch_size = 8
+
+    monkeypatch.setattr("gp_aiogram.delivery.lane.LINGER", 3600)
+    await accept(outbox, *numbered(8))
+    courier = house(Small(["e0002"]))
+    assert await courier.flush(SOON)
+    assert await states(outbox) == {"delivered": 7, "dead": 1}
+
+
+async def test_a_rejected_batch_shows_that_the_destination_answers(outbox):
+    down = [DeliveryFailed("HTTP 503")] * (FAILURES_TO_OPEN - 1)
+    shop = Batching(*down, EventRejected("HTTP 400"), *down)
+    await accept(outbox, *numbered(8))
+    lane = lane_to(shop, outbox)
+    await rounds(lane, outbox, HOUR)
+    assert lane.state == "healthy"
+    assert await states(outbox) == {"delivered": 8}
+    assert len(shop.requests) >= 2 * FAILURES_TO_OPEN
 
 
 async def test_on_the_way_back_from_an_outage_remains_take_no_more_than_the_ramp_has_room_for(

@@ -350,6 +350,19 @@ async def test_during_a_pause_the_outbox_is_left_alone(outbox, clock, error):
     assert outbox.calls == []
 
 
+async def test_a_batch_that_is_not_sent_yet_when_another_meets_a_pause_is_given_back(outbox):
+    class Wide(Batching):
+        concurrency = 2
+
+    shop = Wide(RateLimited("HTTP 429"))
+    await accept(outbox, *numbered(1001))
+    # The first batch is still being prepared when the second has its answer.
+    await lane_to(shop, outbox).run_once()
+    assert shop.requests == [["e1000"]]
+    assert outbox.written == []
+    assert await outbox.wait("shop", 0)
+
+
 async def test_a_throttled_destination_gets_everything_once_it_has_waited(outbox, clock):
     shop = Batching(RateLimited("HTTP 429", retry_after=30))
     await accept(outbox, *numbered(500))
