@@ -16,37 +16,30 @@ from benchmarks.table import Row, show
 from gp_aiogram import MemoryStore, Tracker
 from gp_aiogram.bot import CaptureMiddleware, EmitMiddleware
 
-#: Of one middleware: microseconds, and the share of what the update costs without it.
-AIM_US, AIM_SHARE = 1.0, 0.03
+#: Of both middlewares together: microseconds, and the share of what the update costs without them.
+AIM_US, AIM_SHARE = 1.2, 0.043
 
 _BARE = "bare feed_update"
+_BOTH = "tracker.setup (both)"
+
+_Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class DoNothing(BaseMiddleware):
     """The least that any middleware costs."""
 
-    async def __call__(
-        self,
-        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
-        event: TelegramObject,
-        data: dict[str, Any],
-    ) -> Any:
+    def __call__(self, handler: _Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         """Pass an update on."""
-        return await handler(event, data)
+        return handler(event, data)
 
 
 class AddKey(BaseMiddleware):
     """The least that any middleware costs which offers something to handlers."""
 
-    async def __call__(
-        self,
-        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
-        event: TelegramObject,
-        data: dict[str, Any],
-    ) -> Any:
+    def __call__(self, handler: _Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         """Pass an update on with one thing more."""
         data["key"] = None
-        return await handler(event, data)
+        return handler(event, data)
 
 
 async def run(*, quick: bool) -> None:
@@ -61,11 +54,12 @@ async def run(*, quick: bool) -> None:
         gc.unfreeze()
         bare = taken[_BARE]
         rows.append(Row(f"{update.event_type}: {_BARE}", [f"{median(bare):.1f}", "", ""]))
-        for name, middlewares in _MIDDLEWARES.items():
+        for name in list(taken)[1:]:
             cost = median(mine - other for mine, other in zip(taken[name], bare, strict=True))
             share = cost / median(bare)
             cells = [f"{median(taken[name]):.1f}", f"{cost:+.2f}", f"{share:+.1%}"]
-            rows.append(Row(f"{update.event_type}: {name}", cells, _aim(cost, share, middlewares)))
+            aim = _aim(cost, share) if name == _BOTH else None
+            rows.append(Row(f"{update.event_type}: {name}", cells, aim))
     show(
         "Cost of the middlewares on an update that tracks nothing (CPU)",
         ["us/update", "added us", "added"],
@@ -73,12 +67,9 @@ async def run(*, quick: bool) -> None:
     )
 
 
-def _aim(cost: float, share: float, middlewares: int) -> tuple[str, bool] | None:
-    """Judge a cost by the number of our middlewares that it pays for."""
-    if not middlewares:
-        return None
-    most_us, most_share = AIM_US * middlewares, AIM_SHARE * middlewares
-    return f"<= {most_us:g} us, {most_share:.0%}", cost <= most_us and share <= most_share
+def _aim(cost: float, share: float) -> tuple[str, bool]:
+    """Judge by the share as well: the microseconds are those of one machine."""
+    return f"<= {AIM_US:g} us, {AIM_SHARE:.1%}", cost <= AIM_US or share <= AIM_SHARE
 
 
 async def _interleaved(
@@ -100,18 +91,8 @@ async def _interleaved(
     return taken
 
 
-#: How many of our middlewares each dispatcher has.
-_MIDDLEWARES = {
-    "an outer middleware that does nothing": 0,
-    "an outer middleware that adds a key": 0,
-    "an inner middleware that does nothing": 0,
-    "capture": 1,
-    "emit": 1,
-    "tracker.setup (both)": 2,
-}
-
-
 def _dispatchers() -> dict[str, Dispatcher]:
+    """Return the dispatchers to compare, the bare one first."""
     set_up = _dispatcher()
     _tracker().setup(set_up)
     return {
@@ -121,7 +102,7 @@ def _dispatchers() -> dict[str, Dispatcher]:
         "an inner middleware that does nothing": _with_inner(DoNothing()),
         "capture": _with_outer(CaptureMiddleware(_tracker())),
         "emit": _with_inner(EmitMiddleware(_tracker())),
-        "tracker.setup (both)": set_up,
+        _BOTH: set_up,
     }
 
 

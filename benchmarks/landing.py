@@ -86,7 +86,7 @@ def _cells(rounds: list[Round]) -> list[str]:
 
 
 async def _ask(port: int, concurrency: int, seconds: float) -> Round:
-    """Let people ask one after the other, each over a connection of his own."""
+    """Let people ask one after the other, each over a connection of their own."""
     latencies: list[float] = []
     people = itertools.count()
     started = time.perf_counter()
@@ -141,8 +141,9 @@ async def _serve(kind: str, *path: str) -> None:
     else:
         tracker = Tracker([], store=SQLiteStore(Path(*path)))
         await tracker.start()
-        # The limit does its work but never strikes.
-        Landing(tracker, "my_bot", trusted_proxies=["127.0.0.1"], per_ip_limit=1e12).setup(app)
+        # The limits do their work but never strike.
+        limits = {"per_ip_limit": 1e12, "clicks_per_day": 10**12}
+        Landing(tracker, "my_bot", trusted_proxies=["127.0.0.1"], **limits).setup(app)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

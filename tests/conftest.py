@@ -35,6 +35,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep files with default names, such as a journal, out of the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def recorder() -> Recorder:
     return Recorder()

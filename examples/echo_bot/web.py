@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 from aiogram import Bot
 from aiohttp import web
 
 from gp_aiogram import EventError, Tracker
-from gp_aiogram.web import Landing
+from gp_aiogram.web import Landing, serve
+
+#: Serves the application beside the bot, in its process.
+serving = serve
 
 
 async def create_app(
@@ -37,16 +38,3 @@ async def open_mini_app(tracker: Tracker, bot: Bot, request: web.Request) -> web
     except EventError as error:
         raise web.HTTPForbidden(text=str(error)) from error
     return web.Response(status=204)
-
-
-@asynccontextmanager
-async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve an application for the length of an ``async with``; its address."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()

@@ -82,7 +82,7 @@ class AutoMiddleware(BaseMiddleware):
             occurrence = _read(update, data["bot"])
             if occurrence is None or occurrence.name not in self.tracker.auto:
                 return
-            gp = self._user_trackers.offer(update, data)
+            gp = self._user_trackers.get(update, data)
             if gp is None or gp.has_recorded(occurrence.name):
                 return
             bind_event(gp, update.event, data["bot"])
@@ -90,9 +90,11 @@ class AutoMiddleware(BaseMiddleware):
             if occurrence.place is not None:
                 came_by = await self._came_by(gp)
                 arguments["once"] = f"{occurrence.place}:{gp.telegram_id}:{came_by}"
+                # Each bot that is an administrator of a chat tells of the same.
+                arguments["once_scope"] = "store"
             # Apart from ``gp``: a handler that records late must not be taken for a second one.
             apart, name = gp.without_history(), occurrence.name
-            await record_event(apart, name, update.event, arguments, site_id="auto", source="auto")
+            await record_event(apart, name, update.event, arguments, site_id="auto")
 
     async def _came_by(self, gp: UserTracker) -> str | None:
         """Return the session of the update's own link, else the one that counts."""

@@ -89,7 +89,7 @@ class CaptureMiddleware(BaseMiddleware):
         start = start_of(message, bot)
         if start is None or start.payload is None:
             return None
-        return await self.tracker.capture(
+        return await self.tracker.intake.capture(
             start.telegram_id,
             start.payload,
             bot_id=bot.id,
@@ -106,7 +106,7 @@ class CaptureMiddleware(BaseMiddleware):
     ) -> Session | None:
         if entry.invite_link is None:
             return None
-        return await self.tracker.capture_invite(
+        return await self.tracker.intake.capture_invite(
             user.id,
             entry.invite_link.invite_link,
             name=entry.invite_link.name,

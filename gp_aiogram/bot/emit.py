@@ -86,7 +86,7 @@ class EmitMiddleware(BaseMiddleware):
         """Complete ``gp``, also where no :class:`CaptureMiddleware` has offered one."""
         gp: UserTracker | None = None
         try:
-            gp = self._user_trackers.offer(data["event_update"], data)
+            gp = self._user_trackers.get(data["event_update"], data)
             if gp is None:
                 return
             bind_event(gp, event, data["bot"])

@@ -10,8 +10,8 @@ from typing import Any
 from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, SuccessfulPayment
 
 from gp_aiogram.errors import EventError, short_repr
-from gp_aiogram.model.event import validate_user_data
 from gp_aiogram.model.money import from_minor_units
+from gp_aiogram.model.user_data import validate_user_data
 from gp_aiogram.tracker.arguments import EventArguments
 
 #: Fields of a payment that ``user_data`` keeps where they are set (Bot API,

@@ -63,7 +63,7 @@ async def record_spec(spec: TrackSpec, event: Any, data: dict[str, Any], result:
         if spec.when is not None and not await resolve(spec.when, event, scope):
             return
         arguments = await _resolved(spec, event, scope)
-        await record_event(gp, spec.name, event, arguments, source=spec, site_id=spec.site_id)
+        await record_event(gp, spec.name, event, arguments, site_id=spec.site_id)
 
 
 async def record_event(
@@ -73,14 +73,12 @@ async def record_event(
     arguments: EventArguments,
     *,
     site_id: str,
-    source: object,
 ) -> None:
-    """Record an event; what it says of a payment stands in for arguments that are not given.
+    """Record an event; the payment that Telegram tells of stands in for what is not given.
 
     :param name: of the event to record; None for a deposit.
     :param event: what Telegram sent.
-    :param site_id: tells the place in the code from all others.
-    :param source: the same, for log lines.
+    :param site_id: tells the place in the code that records it from all others.
     :raises GPError: when nothing could be recorded.
     """
     arguments.setdefault("event_id", gp.event_id(site_id, name or DEPOSIT))
@@ -94,7 +92,7 @@ async def record_event(
     elif name == REFUND and is_refund(event):
         await gp.refund(**cast("dict[str, Any]", arguments))
     elif name == FIRST_DEPOSIT and is_renewal:
-        logger.info("%s: a renewal is no first deposit", source)
+        logger.info("%s: a renewal is no first deposit", site_id)
     else:
         if payment is not None and arguments.get("once") == "user":
             # A refund names the payment, whatever lets its event through once.

@@ -27,15 +27,17 @@ class UserTrackers:
         self._bot: Bot | None = None
         self._bot_id = 0
 
-    def offer(self, update: Update, data: dict[str, Any]) -> UserTracker | None:
-        """Return the ``gp`` of an update, which is made and offered unless somebody has.
+    def get(self, update: Update, data: dict[str, Any]) -> UserTracker | None:
+        """Return the ``gp`` of an update; one is offered unless a middleware has done so before.
 
         :param data: aiogram's own context, with what its user middleware found.
         :return: None when the update is about nobody known.
         """
-        if GP_KEY in data:
-            offered: UserTracker = data[GP_KEY]
-            return offered
+        offered = data.get(GP_KEY)
+        return offered if isinstance(offered, UserTracker) else self.offer(update, data)
+
+    def offer(self, update: Update, data: dict[str, Any]) -> UserTracker | None:
+        """Make the ``gp`` of an update and put it into ``data``; see :meth:`get`."""
         # Of a member aiogram names the actor, who may be an admin; it happened to the member.
         change = update.chat_member
         user = change.new_chat_member.user if change else data.get("event_from_user")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from gp_aiogram.delivery.pacing import Pacer, PacerState
@@ -66,7 +67,7 @@ class Lane:
         return self._rounds_under_way > 0
 
     @property
-    def counts(self) -> Mapping[DeliveryCount, int]:
+    def counts(self) -> Counter[DeliveryCount]:
         """How many deliveries ended, in each state, and how many tries failed."""
         return self._sender.counts
 
@@ -82,8 +83,8 @@ class Lane:
     async def run_once(self) -> float:
         """Deliver once what is due and allowed.
 
-        :return: seconds until another round makes sense unless a delivery becomes due; 0 means at
-            once.
+        :return: seconds to rest, unless a delivery becomes due sooner where nothing was; 0 means
+            that there may be more to deliver.
         """
         self._rounds_under_way += 1
         try:

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from gp_aiogram.delivery.outcomes import (
     counted_as,
@@ -44,10 +44,19 @@ PREPARED_AT_ONCE = 50
 #: Seconds between tries to store outcomes.
 SETTLE_PAUSES = (0.1, 1.0, 5.0)
 
+#: Errors after which the whole destination waits, and no attempt is counted.
+_PAUSES = (RateLimited, DestinationMisconfigured)
 
-class _Prepared(NamedTuple):
-    delivery: Delivery
-    payload: Any
+#: Errors that do not count as a failure of the destination.
+_NO_FAILURE = (*_PAUSES, EventRejected, EventSkipped)
+
+
+class _OverAge(DeliveryError):  # noqa: N818 - reads as what happened
+    """An event is too old to be sent."""
+
+
+#: What may end the preparation of an event.
+_EXPECTED = (EventRejected, EventSkipped, _OverAge)
 
 
 class Sender:
@@ -77,73 +86,65 @@ class Sender:
         :raises Exception: what the store raised; the claims then end with their lease.
         """
         try:
-            prepared = await self._prepare(batch, now)
+            prepared, payloads = await self._prepare(batch, now)
             if not prepared:
                 return
             if self._pacer.wait > 0:
                 # Another batch of the round was told to wait.
-                await self._outbox.release([delivery for delivery, _ in prepared])
+                await self._outbox.release(prepared)
             else:
-                await self._send(prepared)
+                await self._send(prepared, payloads)
         except asyncio.CancelledError:
             await self._outbox.release(batch)
             raise
 
-    async def _prepare(self, batch: Sequence[Delivery], now: datetime) -> list[_Prepared]:
-        """Build what is sent, and settle what cannot be."""
-        prepared: list[_Prepared] = []
+    async def _prepare(
+        self,
+        batch: Sequence[Delivery],
+        now: datetime,
+    ) -> tuple[list[Delivery], list[Any]]:
+        """Build what is sent, and record the outcome of what cannot be.
+
+        :return: what is sent, and its payloads.
+        """
+        prepared: list[Delivery] = []
+        payloads: list[Any] = []
         outcomes: list[Outcome] = []
-        unexpected: dict[str, BaseException] = {}
+        unexpected: dict[type[BaseException], BaseException] = {}
         for number, delivery in enumerate(batch, start=1):
-            built = self._prepare_one(delivery, now, unexpected)
-            if isinstance(built, Outcome):
-                outcomes.append(built)
+            try:
+                payload = self._build(delivery, now)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a user's code
+                outcomes.append(_unsendable(delivery, error))
+                if not isinstance(error, _EXPECTED):
+                    unexpected.setdefault(type(error), error)
             else:
-                prepared.append(built)
+                prepared.append(delivery)
+                payloads.append(payload)
             if number % PREPARED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        for error in unexpected.values():
-            logger.error("%s: prepare() failed", self._destination.name, exc_info=error)
+        for failure in unexpected.values():
+            name = self._destination.name
+            logger.error("%s: prepare() failed unexpectedly", name, exc_info=failure)
         await self._record_outcomes(outcomes)
-        return prepared
+        return prepared, payloads
 
-    def _prepare_one(
-        self,
-        delivery: Delivery,
-        now: datetime,
-        unexpected: dict[str, BaseException],
-    ) -> _Prepared | Outcome:
+    def _build(self, delivery: Delivery, now: datetime) -> Any:
         """Build what is sent of one event.
 
-        :param unexpected: gets the first exception of each type that breaks the contract.
-        :return: the outcome when there is nothing to send.
+        :raises _OverAge: when it is too old to be sent.
         """
-        over_age = self._over_age(delivery, now)
-        if over_age is not None:
-            return expired(delivery, over_age)
-        try:
-            return _Prepared(delivery, self._destination.prepare(delivery.event))
-        except EventRejected as error:
-            return rejected(delivery, error.reason)
-        except EventSkipped as error:
-            return skipped(delivery, error.reason)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a user's own code
-            kind = type(error).__name__
-            unexpected.setdefault(kind, error)
-            return rejected(delivery, f"{kind} in prepare(), see the log")
-
-    def _over_age(self, delivery: Delivery, now: datetime) -> str | None:
-        """Say why a delivery is too old; None when it is not."""
         max_age, retry_for = self._destination.max_age, self._destination.retry_for
         if max_age is not None and now - delivery.event.event_time > max_age:
-            return f"over age: the event is older than {_days(max_age)} days"
+            msg = f"over age: the event is older than {_days(max_age)} days"
+            raise _OverAge(msg)
         if now - delivery.since > retry_for:
-            return f"over age: tried for {_days(retry_for)} days, last: {delivery.reason}"
-        return None
+            msg = f"over age: tried for {_days(retry_for)} days, last: {delivery.reason}"
+            raise _OverAge(msg)
+        return self._destination.prepare(delivery.event)
 
-    async def _send(self, prepared: Sequence[_Prepared]) -> None:
+    async def _send(self, batch: Sequence[Delivery], payloads: Sequence[Any]) -> None:
         """Send what was prepared and record the answer."""
-        batch = [delivery for delivery, _ in prepared]
         if self._holds:
             # Written before the request, so that a crash while it is under way is held as well.
             await self._record_outcomes(
@@ -151,7 +152,7 @@ class Sender:
             )
         was_refused = self._pacer.state == "refused"
         try:
-            answer = await self._request([payload for _, payload in prepared])
+            answer = await self._request(payloads)
         except asyncio.CancelledError:
             if not self._holds:
                 await self._outbox.settle([cut_off(delivery) for delivery in batch])
@@ -163,9 +164,13 @@ class Sender:
         self._tell_pacer(answers)
         answered = list(zip(batch, answers, strict=True))
         await self._record_outcomes(
-            [self._outcome(delivery, each) for delivery, each in answered if not _pauses(each)],
+            [
+                self._outcome(delivery, each)
+                for delivery, each in answered
+                if not isinstance(each, _PAUSES)
+            ],
         )
-        paused = [delivery for delivery, each in answered if _pauses(each)]
+        paused = [delivery for delivery, each in answered if isinstance(each, _PAUSES)]
         if self._holds or was_refused:
             # After a probe another event goes first: one that is refused for its own sake must
             # not block all.
@@ -178,7 +183,6 @@ class Sender:
 
         :return: what it answered for each event, or the error that concerns all of them.
         """
-        name = self._destination.name
         sending = await contained(self._call_send(payloads))
         try:
             answers = sending.result()
@@ -186,10 +190,11 @@ class Sender:
             return error
         except (Exception, asyncio.CancelledError) as error:
             # A destination that breaks the contract must not lose events.
-            logger.exception("%s: send() failed unexpectedly", name)
+            logger.exception("%s: send() failed unexpectedly", self._destination.name)
             reason = f"{type(error).__name__} in send(), see the log"
             return DeliveryFailed(reason, ambiguous=True)
         if answers is not None and not _fit(answers, payloads):
+            name = self._destination.name
             logger.error("%s: send() must return a receipt for each event or None", name)
             answers = None
         return [{}] * len(payloads) if answers is None else answers
@@ -212,20 +217,19 @@ class Sender:
         )
 
     def _tell_pacer(self, answers: Sequence[SendOutcome]) -> None:
-        """Tell the pacer what a request says of the destination, once for each kind of answer."""
+        """Tell the pacer what one request says of the destination: a failure counts once."""
         if any(isinstance(answer, (EventRejected, Mapping)) for answer in answers):
             self._pacer.succeeded()
-        errors = dict.fromkeys(each for each in answers if isinstance(each, DeliveryError))
-        failed = None
+        errors = [answer for answer in answers if isinstance(answer, DeliveryError)]
         for error in errors:
             if isinstance(error, RateLimited):
                 self._pacer.throttled(error.retry_after, error.reason)
-            elif isinstance(error, DestinationMisconfigured):
-                self._pacer.refused(error.reason)
-            elif not isinstance(error, (EventRejected, EventSkipped)):
-                failed = failed or error
-        if failed is not None:
-            self._pacer.failed(failed.reason)
+        refused = [error for error in errors if isinstance(error, DestinationMisconfigured)]
+        failed = [error for error in errors if not isinstance(error, _NO_FAILURE)]
+        if refused:
+            self._pacer.refused(refused[0].reason)
+        if failed:
+            self._pacer.failed(failed[0].reason)
 
     def _outcome(self, delivery: Delivery, answer: SendOutcome) -> Outcome:
         if not isinstance(answer, DeliveryError):
@@ -265,18 +269,24 @@ class Sender:
         self.counts.update(name for name in names if name is not None)
 
     def _log_dead(self, outcomes: Sequence[Outcome]) -> None:
-        reasons = Counter(
+        reasons = [
             outcome.reason
             for outcome in outcomes
             if outcome.state == "dead" and not outcome.provisional
-        )
-        for reason, count in reasons.items():
+        ]
+        for reason, count in Counter(reasons).items():
             logger.error("%s: %d event(s) given up: %s", self._destination.name, count, reason)
 
 
-def _pauses(answer: SendOutcome) -> bool:
-    """Tell whether an event is to wait with the whole destination; no attempt is counted."""
-    return isinstance(answer, (RateLimited, DestinationMisconfigured))
+def _unsendable(delivery: Delivery, error: BaseException) -> Outcome:
+    """Say what becomes of an event that could not be prepared."""
+    if isinstance(error, _OverAge):
+        return expired(delivery, error.reason)
+    if isinstance(error, EventSkipped):
+        return skipped(delivery, error.reason)
+    if isinstance(error, EventRejected):
+        return rejected(delivery, error.reason)
+    return rejected(delivery, f"{type(error).__name__} in prepare(), see the log")
 
 
 def _fit(answers: object, payloads: Sequence[Any]) -> bool:

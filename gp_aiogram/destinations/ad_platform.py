@@ -38,6 +38,7 @@ class AdDestination(HTTPDestination):
         headers: Mapping[str, str],
         secrets: Collection[str],
         only: Collection[str] | None,
+        proxy: str | None,
         transport: httpx.AsyncBaseTransport | None,
         event_names: Mapping[str, str],
         converter: CurrencyConverter,
@@ -48,6 +49,7 @@ class AdDestination(HTTPDestination):
             headers=headers,
             secrets=secrets,
             only=only,
+            proxy=proxy,
             transport=transport,
         )
         self._event_names = event_names
@@ -163,9 +165,13 @@ class WarnOnce:
         self._destination = destination
         self._logged: set[str] = set()
 
-    def warn(self, messages: Collection[str]) -> None:
-        """Log those messages that have not been logged before."""
-        for message in messages:
-            if message not in self._logged and len(self._logged) < self._MOST:
-                self._logged.add(message)
-                logger.warning("%s: left out of events: %s", self._destination, message)
+    def warn(self, message: str) -> None:
+        """Log a message, unless it has been logged before."""
+        if message not in self._logged and len(self._logged) < self._MOST:
+            self._logged.add(message)
+            logger.warning("%s: %s", self._destination, message)
+
+    def left_out(self, errors: Collection[str]) -> None:
+        """Log what does not go out with an event, and why."""
+        for error in errors:
+            self.warn(f"left out of events: {error}")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 import httpx
 
+from gp_aiogram.destinations.answers import json_object
 from gp_aiogram.destinations.arguments import validate_event_names, validate_secret
 from gp_aiogram.destinations.base import Ambiguous, Receipt
 from gp_aiogram.destinations.http import HTTPDestination
@@ -18,6 +19,11 @@ from gp_aiogram.errors import ConfigurationError, DeliveryFailed, EventRejected,
 from gp_aiogram.model.event import Event
 
 _PATH = "/v1/events/custom"
+
+#: How a server may write a yes; 1 is equal to true.
+_YES = (True, "true")
+
+_NOT_SAID = object()
 
 #: What a receipt keeps of an answer.
 _RECEIPT = ("event_id", "session_id", "status")
@@ -42,6 +48,7 @@ class GramPixel(HTTPDestination):
     :param only: names of the events that go there; None means all.
     :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a
         dead letter for you to decide on.
+    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
@@ -56,6 +63,7 @@ class GramPixel(HTTPDestination):
         event_names: Mapping[str, str] | None = None,
         only: Collection[str] | None = None,
         ambiguous: Ambiguous = "retry",
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         key = validate_secret("GramPixel(api_key=...)", api_key)
@@ -65,6 +73,7 @@ class GramPixel(HTTPDestination):
             headers={"x-api-key": key},
             secrets=(key,),
             only=only,
+            proxy=proxy,
             transport=transport,
         )
         if ambiguous not in get_args(Ambiguous):
@@ -110,14 +119,13 @@ class GramPixel(HTTPDestination):
     def _read(self, response: httpx.Response) -> Receipt:
         """Read a success. Errors under a 2xx status are undocumented; ``ok`` decides."""
         answered = f"HTTP {response.status_code}: {response.text}"
-        try:
-            answer = response.json()
-            accepted = answer["ok"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            msg = f"the answer is not GramPixel's: {answered}"
-            raise DeliveryFailed(self.redact(msg), ambiguous=True) from None
-        if accepted is not True:
+        answer = json_object(response)
+        accepted = answer.get("ok", _NOT_SAID)
+        if not accepted or accepted == "false":
             raise EventRejected(self.redact(answered))
+        if accepted not in _YES:
+            msg = f"the answer is not GramPixel's: {answered}"
+            raise DeliveryFailed(self.redact(msg), ambiguous=True)
         data = answer.get("data")
         told = data if isinstance(data, dict) else {}
         return self.receipt({key: told.get(key) for key in _RECEIPT})

@@ -1,55 +1,82 @@
-"""Sends requests to a destination's HTTP API; the one place that knows the HTTP client."""
+"""Sends requests to a destination's HTTP API, and says what their answers mean."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from gp_aiogram.destinations.answers import kind_of_status, retry_after_header
 from gp_aiogram.destinations.arguments import validate_only, validate_url
 from gp_aiogram.destinations.base import Destination, Receipt
+from gp_aiogram.destinations.client import (
+    NO_ANSWER,
+    Client,
+    describe,
+    proxy_status,
+    was_not_sent,
+)
+from gp_aiogram.destinations.proxies import environment_proxy, validate_proxy
+from gp_aiogram.destinations.redaction import Redactor
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
     DeliveryFailed,
     DestinationMisconfigured,
-    EventRejected,
     RateLimited,
     short_repr,
 )
 from gp_aiogram.model import codec
 
-#: Seconds to connect, between two parts of an answer, and for the whole request.
-CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 5.0, 10.0, 30.0
+#: Seconds to connect, between two parts of an answer, and for the whole request. Two requests fit
+#: into one try (``send_timeout``).
+CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 5.0, 10.0, 25.0
 
-#: Characters of a reason or a receipt that are kept.
-_REASON_LENGTH = 500
+_HEADERS = {
+    "accept": "*/*",
+    # Answers are short: nothing is gained by packing them, and there is no bomb to unpack.
+    "accept-encoding": "identity",
+    "user-agent": f"gp_aiogram/{version('gp-aiogram')}",
+}
 
 _EMPTY = (None, "")
 
-#: Causes that prove that the request was not sent. The httpx class proves nothing: its aiohttp
-#: transport maps a reset after sending to ``ConnectTimeout`` too.
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+#: Statuses by which a server says that it did not handle the request.
+_NOT_HANDLED = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+#: Statuses that speak of the address, beside redirects.
+_WRONG_ADDRESS = (
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.GONE,
+    HTTPStatus.MISDIRECTED_REQUEST,
+)
 
 
 class HTTPDestination(Destination):
     """A destination behind an HTTP API.
 
+    Requests are in no log. Answers are read up to 1 MiB and judged by what came.
+
     :param name: tells this destination from others.
     :param base_url: where the API lives; ``http`` or ``https``.
     :param headers: sent with each request.
-    :param secrets: kept out of every error, log line and repr.
+    :param secrets: kept out of every error, log line and repr, also as URLs, JSON and base64
+        write them.
     :param only: names of the events that this destination gets; None means all.
-    :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
+    :param proxy: URL of the HTTP proxy that requests go through, which may hold user and
+        password; None for that of the environment (``HTTPS_PROXY``, ``NO_PROXY``), if any.
+    :param transport: what carries the requests in place of connections of our own, e.g.
+        ``httpx.MockTransport`` in tests; a proxy is then its own business.
     :raises ConfigurationError: when one of them cannot work.
     """
 
@@ -61,6 +88,7 @@ class HTTPDestination(Destination):
         headers: Mapping[str, str] | None = None,
         secrets: Collection[str] = (),
         only: Collection[str] | None = None,
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         kind = type(self).__name__
@@ -71,17 +99,17 @@ class HTTPDestination(Destination):
         self.base_url = validate_url(f"{kind}(base_url=...)", base_url)
         # A subclass may have set it for the whole class.
         self.only = validate_only(f"{kind}(only=...)", self.only if only is None else only)
-        self._headers = {"user-agent": f"gp_aiogram/{version('gp-aiogram')}", **(headers or {})}
-        self._secrets = [form for secret in secrets for form in _forms(secret)]
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None
-        self._opening: asyncio.Task[httpx.AsyncClient] | None = None
+        self._headers = httpx.Headers(_HEADERS)
+        self._headers.update(headers)
+        through = None if proxy is None else validate_proxy(f"{kind}(proxy=...)", proxy)
+        if through is None and transport is None:
+            through = environment_proxy(self.base_url)
+        self._client = Client(transport, through)
+        self._redactor = Redactor([*secrets, *(through.secrets if through else ())])
 
     async def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self._client.close()
 
     async def post(
         self,
@@ -96,8 +124,10 @@ class HTTPDestination(Destination):
         :param idempotency_key: sent percent-encoded as ``Idempotency-Key``, by which a server may
             know a repeated request.
         :raises DeliveryFailed: when no answer came; ambiguous unless nothing was sent for certain.
+        :raises DestinationMisconfigured: when the proxy refuses to let the request through.
         """
-        sent = {"content-type": "application/json", **(headers or {})}
+        sent = httpx.Headers({"content-type": "application/json"})
+        sent.update(headers)
         if idempotency_key is not None:
             sent["idempotency-key"] = quote(idempotency_key, errors="surrogatepass")
         return await self._answer("POST", path, content=codec.encode(body), headers=sent)
@@ -106,112 +136,82 @@ class HTTPDestination(Destination):
         """Send a GET request, as postbacks do, and return the answer, whatever its status.
 
         :raises DeliveryFailed: when no answer came; ambiguous unless nothing was sent for certain.
+        :raises DestinationMisconfigured: when the proxy refuses to let the request through.
         """
         return await self._answer("GET", path, params=dict(query))
 
-    async def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:
-        client = await self._opened()
-        request = client.build_request(method, path, **content)
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
+    ) -> httpx.Response:
+        sent = httpx.Headers(self._headers)
+        sent.update(headers)
+        request = httpx.Request(
+            method,
+            f"{self.base_url}/{path.lstrip('/')}",
+            headers=sent,
+            extensions={"timeout": httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT).as_dict()},
+            **content,
+        )
         try:
-            return await asyncio.wait_for(client.send(request), TOTAL_TIMEOUT)
+            return await asyncio.wait_for(self._client.send(request), TOTAL_TIMEOUT)
         except asyncio.TimeoutError:
             msg = f"no answer within {TOTAL_TIMEOUT:g} s"
             raise DeliveryFailed(msg, ambiguous=True) from None
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
-            ambiguous = not isinstance(error.__cause__, _NOT_SENT)
-            raise DeliveryFailed(self.redact(_described(error)), ambiguous=ambiguous) from None
+        except NO_ANSWER as error:
+            raise self._no_answer(error) from None
+
+    def _no_answer(self, error: Exception) -> DeliveryError:
+        status = proxy_status(error)
+        if status is not None and kind_of_status(status) is DestinationMisconfigured:
+            msg = f"the proxy answered HTTP {status}: are its address, user and password right?"
+            return DestinationMisconfigured(msg)
+        return DeliveryFailed(self.redact(describe(error)), ambiguous=not was_not_sent(error))
 
     def raise_for_status(self, response: httpx.Response) -> None:
         """Raise the error that an HTTP status stands for.
 
+        What says that the call is wrong whatever the event (401, 402, 403, 404, 405, 407, 410,
+        redirects) pauses the destination; other 4xx speak of the event.
+
         :raises DeliveryError: unless the status is a success.
         """
-        status = response.status_code
         if response.is_success:
             return
-        reason = self.redact(f"HTTP {status}: {response.text}")
+        status = response.status_code
+        kind = kind_of_status(status)
+        reason = self.redact(f"HTTP {status}: {self._explained(response)}")
         retry_after = retry_after_header(response)
-        if status == HTTPStatus.TOO_MANY_REQUESTS or (
-            status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
-        ):
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None:
+            kind = RateLimited
+        if kind is RateLimited:
             raise RateLimited(reason, retry_after=retry_after)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise DestinationMisconfigured(reason)
+        if kind is DeliveryFailed:
+            raise DeliveryFailed(reason, ambiguous=status not in _NOT_HANDLED)
+        raise kind(reason)
+
+    def _explained(self, response: httpx.Response) -> str:
+        question = f"is base_url={self.base_url!r} right?"
         if response.is_redirect or response.is_informational:
-            msg = self.redact(f"HTTP {status}: is base_url={self.base_url!r} right?")
-            raise DestinationMisconfigured(msg)
-        if response.is_server_error or status == HTTPStatus.REQUEST_TIMEOUT:
-            # 503 and 408 say that the request was not handled; any other 5xx leaves it open.
-            handled = status not in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.REQUEST_TIMEOUT)
-            raise DeliveryFailed(reason, ambiguous=handled)
-        raise EventRejected(reason)
+            return question
+        if response.status_code in _WRONG_ADDRESS:
+            return f"{question} {response.text}"
+        return response.text
 
     def receipt(self, told: Mapping[str, object]) -> Receipt:
         """Return a receipt of what an answer told: redacted texts, nothing that is empty."""
         return {key: self.redact(str(value)) for key, value in told.items() if value not in _EMPTY}
 
     def redact(self, text: str) -> str:
-        """Return a text without secrets, cut to 500 characters."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text[:_REASON_LENGTH]
+        """Return a text on one line without secrets and control characters, cut to 500."""
+        return self._redactor.redact(text)
 
     def redact_error(self, error: DeliveryError) -> DeliveryError:
         """Return an error that was made from an answer, its reason redacted."""
         error.reason = self.redact(error.reason)
         error.args = (error.reason,)
         return error
-
-    async def _opened(self) -> httpx.AsyncClient:
-        """Return the client; making it loads certificates, which would hold up the event loop."""
-        if self._client is None:
-            if self._opening is None:
-                self._opening = asyncio.create_task(asyncio.to_thread(self._new_client))
-            self._client = await asyncio.shield(self._opening)
-            self._opening = None
-        return self._client
-
-    def _new_client(self) -> httpx.AsyncClient:
-        # Over aiohttp's connections: httpx's own pool slows down twentyfold under concurrency
-        # (https://github.com/encode/httpx/issues/3215).
-        return httpx.AsyncClient(
-            base_url=self.base_url,
-            headers=self._headers,
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            transport=self._transport or AiohttpTransport(),
-        )
-
-
-def _forms(secret: str) -> set[str]:
-    """Return a secret as a server may echo it: as it is, and as JSON writers escape it."""
-    escaped = json.dumps(secret)[1:-1]
-    return {secret, escaped, escaped.replace("/", "\\/")}
-
-
-def _described(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-
-
-def json_object(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object that was answered; an empty one when the answer is none."""
-    try:
-        answer = response.json()
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def retry_after_header(response: httpx.Response) -> float | None:
-    """Return the seconds of the Retry-After header (RFC 9110, 10.2.3); None if not usable."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isdecimal():
-        return float(value[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(response.headers["date"])
-    except (ValueError, TypeError, KeyError, OverflowError):
-        return None
-    if moment.tzinfo is None or now.tzinfo is None:
-        return None
-    return max(0.0, (moment - now).total_seconds())

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, get_args
 import httpx
 
 from gp_aiogram.destinations.ad_platform import AdDestination, money_fields
+from gp_aiogram.destinations.answers import json_object
 from gp_aiogram.destinations.arguments import (
     validate_choice,
     validate_code,
@@ -22,7 +23,6 @@ from gp_aiogram.destinations.arguments import (
     validate_test_code,
 )
 from gp_aiogram.destinations.base import Ambiguous, Receipt
-from gp_aiogram.destinations.http import json_object
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -101,6 +101,7 @@ class LeadSail(AdDestination):
         it takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``.
     :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a
         dead letter for you to decide on.
+    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
@@ -120,6 +121,7 @@ class LeadSail(AdDestination):
         only: Collection[str] | None = None,
         rates: Rates | None = None,
         ambiguous: Ambiguous = "retry",
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         key = validate_secret("LeadSail(api_key=...)", api_key)
@@ -132,6 +134,7 @@ class LeadSail(AdDestination):
             headers={"x-api-key": key},
             secrets=(key,),
             only=only,
+            proxy=proxy,
             transport=transport,
             event_names={**names, **own_names},
             converter=CurrencyConverter("LeadSail", rates, supported=currencies),

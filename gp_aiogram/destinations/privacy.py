@@ -13,15 +13,23 @@ from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 from gp_aiogram.model.pii import is_personal_key, looks_personal, without_personal
 
+#: Ids of a payment, for the bot's owner. As the order's id one of them is shared already.
+_CHARGE_IDS = frozenset({"telegram_payment_charge_id", "provider_payment_charge_id"})
+
 
 def shareable(user_data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``user_data`` without what is personal in it, by its key or by its look."""
-    shared: dict[str, Any] = without_personal(user_data, _is_personal)
+    """Return ``user_data`` without what is personal in it, by its key or by its look.
+
+    A payment's charge id stays as ``order_id`` alone.
+    """
+    shared: dict[str, Any] = without_personal(user_data, _is_private)
     return shared
 
 
-def _is_personal(key: str, value: object) -> bool:
+def _is_private(key: str, value: object) -> bool:
     """Tell whether a key names personal data, and its value is more than a yes or no."""
+    if key in _CHARGE_IDS:
+        return True
     return is_personal_key(key) and value is not None and not isinstance(value, bool)
 
 

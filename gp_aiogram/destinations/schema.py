@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,10 @@ Table = Union[Rule, "list[Table]", "Mapping[str, Table]"]
 Reader = Callable[[object, "list[str]"], Any]
 
 _DIGEST_LENGTH = 64
+
+#: A number as a text: no thousands, no currency, no exponent.
+_NUMERIC = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
+_LONGEST_NUMBER = 30
 
 
 def reader(table: Table, where: str, *, exact: bool = False) -> Reader:
@@ -106,13 +111,25 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> int | float | None:
+    """Read prices and counts that a bot keeps as texts, too."""
+    if isinstance(value, str):
+        return _number_in(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if math.isfinite(value) else None
 
 
+def _number_in(text: str) -> int | float | None:
+    if len(text) > _LONGEST_NUMBER or not _NUMERIC.fullmatch(text):
+        return None
+    return float(text) if "." in text else int(text)
+
+
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    number = _number(value)
+    if isinstance(number, float):
+        return int(number) if number.is_integer() else None
+    return number
 
 
 def _digests(value: object) -> object:

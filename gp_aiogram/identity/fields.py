@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from gp_aiogram.errors import ConfigurationError, short_repr
 from gp_aiogram.identity import meta, tiktok
+from gp_aiogram.identity.phones import completed
 from gp_aiogram.identity.text import SPACES
 
 Rule = Callable[[str], str | None]
@@ -57,7 +58,13 @@ _DIGEST = re.compile("[0-9A-Fa-f]+")
 _DIGEST_LENGTH = 64
 
 
-def normalize(field: str, value: object, *, platform: str) -> str | None:
+def normalize(
+    field: str,
+    value: object,
+    *,
+    platform: str,
+    region: str | None = None,
+) -> str | None:
     """Return the text whose SHA-256 the platform compares, or None when the value is not usable.
 
     A value that is a SHA-256 digest already is returned as it is.
@@ -65,14 +72,22 @@ def normalize(field: str, value: object, *, platform: str) -> str | None:
     :param field: one of :data:`FIELDS`.
     :param value: a text or a whole number, for ``db`` also a date; anything else is not usable.
     :param platform: one of :data:`PLATFORMS`.
+    :param region: ISO 3166-1 alpha-2 code of the country to which phone numbers without a country
+        code belong; None leaves such numbers out. Needs the extra ``phone``.
     :raises ConfigurationError: for an unknown field or platform, never for a value.
     """
     rule = _rule(field, platform)
-    text = _text(field, value)
+    text = _text(field, value, region)
     return None if text is None else _normalized(rule, text)
 
 
-def hashed(field: str, value: object, *, platform: str) -> str | None:
+def hashed(
+    field: str,
+    value: object,
+    *,
+    platform: str,
+    region: str | None = None,
+) -> str | None:
     """Return the SHA-256 of the normalised value, or None when the value is not usable.
 
     The digest is of the UTF-8 text, in 64 lower-case hexadecimal digits; both platforms say so.
@@ -81,10 +96,11 @@ def hashed(field: str, value: object, *, platform: str) -> str | None:
     :param field: one of :data:`FIELDS`.
     :param value: see :func:`normalize`.
     :param platform: one of :data:`PLATFORMS`.
+    :param region: see :func:`normalize`.
     :raises ConfigurationError: for an unknown field or platform, never for a value.
     """
     rule = _rule(field, platform)
-    text = _text(field, value)
+    text = _text(field, value, region)
     if text is None:
         return None
     return _cached(rule, text) if field in _RECURRING else _hashed(rule, text)
@@ -103,17 +119,23 @@ def _unknown(field: object, platform: object) -> str:
     return f"field must be one of {', '.join(FIELDS)}, not {short_repr(field)}"
 
 
-def _text(field: str, value: object) -> str | None:
-    """Return a value as trimmed text that UTF-8 can carry; None when it is no text."""
+def _text(field: str, value: object, region: str | None) -> str | None:
+    """Return a value as trimmed text that UTF-8 can carry; None when it is no text.
+
+    A phone number gets the country code of the region.
+    """
     try:
-        text = value if type(value) is str else _plain(field, value)
+        text = value if type(value) is str else _as_text(field, value)
         text.encode()
     except ValueError:  # no text, digits beyond Python's limit, or lone surrogates
         return None
-    return text.strip(SPACES)
+    text = text.strip(SPACES)
+    if region is None or field != "ph" or _is_digest(text):
+        return text
+    return completed(text, region)
 
 
-def _plain(field: str, value: object) -> str:
+def _as_text(field: str, value: object) -> str:
     # By the built-in types' own methods, which a subclass (an enum, say) cannot override.
     if isinstance(value, str):
         return str.__str__(value)

@@ -16,8 +16,9 @@ from datetime import datetime, timezone
 
 from gp_aiogram.identity.countries import COUNTRIES
 from gp_aiogram.identity.genders import GENDERS
+from gp_aiogram.identity.phones import with_country_code
 from gp_aiogram.identity.states import STATES
-from gp_aiogram.identity.text import SPACES, digits, find, latin, without
+from gp_aiogram.identity.text import SPACES, find, latin, without
 
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -40,12 +41,13 @@ def email(text: str) -> str | None:
     return lowered if _EMAIL.fullmatch(lowered) else None
 
 
-def phone(text: str) -> str:
+def phone(text: str) -> str | None:
     """Return the digits: "Remove symbols, letters, and any leading zeros" (documents).
 
-    A missing country code is unknown, and not added.
+    A number that surely lacks its country code, which the documents demand, is not usable. Digits
+    that may begin with one are taken as they are, however many (parameter builder).
     """
-    return digits(text).lstrip("0")
+    return with_country_code(text)
 
 
 def name(text: str) -> str:

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import re
 
-from gp_aiogram.identity.text import digits
+from gp_aiogram.identity.phones import with_country_code
 
 #: ITU-T E.164: a country code, which never begins with 0, and 15 digits at most.
 _E164 = re.compile("[1-9][0-9]{7,14}")
 
-#: What precedes a country code: the plus, or the prefix 00 that ITU-T recommends.
-_INTERNATIONAL = re.compile(r"[^0-9]*(\+|00)")
+#: Ten digits that begin with an area code in parentheses, as in North America: Meta's own code
+#: takes them for a whole number.
+_AREA_CODE_FIRST = re.compile(r"\s*\(\d{3}\)")
+_WITH_AREA_CODE = 10
 
 
 def phone(text: str) -> str | None:
     """Return the number in E.164 with its plus, which is part of the hashed text.
 
-    A number without plus is assumed to begin with its country code, as Telegram's do. One that
-    begins with a single 0 is national: its country code is unknown, so it is not usable.
+    A number that surely lacks its country code is not usable.
     """
-    number = digits(text)
-    if _INTERNATIONAL.match(text):
-        number = number.lstrip("0")
-    return f"+{number}" if _E164.fullmatch(number) else None
+    number = with_country_code(text)
+    if number is None or not _E164.fullmatch(number):
+        return None
+    if len(number) == _WITH_AREA_CODE and _AREA_CODE_FIRST.match(text):
+        return None
+    return f"+{number}"
 
 
 def external_id(text: str) -> str:

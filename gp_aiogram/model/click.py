@@ -1,30 +1,31 @@
-"""One click on an ad: what the landing page saw of it, and what Meta wants of it."""
+"""One click on an ad: what the landing page saw of it, and what of that is stored."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gp_aiogram.errors import EventError
+from gp_aiogram.model.click_ids import FBC, click_id, holds_macro
 from gp_aiogram.model.clock import to_ms
-
-#: ``fb.<subdomain index>.<creation, ms>.<fbclid>``, perhaps with the appendix of Meta's builder.
-_FBC = re.compile(r"fb\.[0-9]\.[0-9]+\.(?P<fbclid>[^.\s]+)(\.[A-Za-z0-9_-]{2,8})?")
-
-#: A browser's own id: ``fb.<subdomain index>.<creation, ms>.<random>``.
-_FBP = re.compile(r"fb\.[0-9]\.[0-9]+\.[0-9]+(\.[A-Za-z0-9_-]{2,8})?")
+from gp_aiogram.model.page_url import holds_personal_data, without_personal_data
+from gp_aiogram.model.pii import is_personal_key
 
 #: The subdomain index of an fbc that a server makes without a cookie (Meta, "fbp and fbc").
 _SERVER_MADE = 1
 
+#: The fields that are ids, and all that are texts.
+_IDS = ("fbclid", "fbc", "fbp", "ttclid", "ttp", "gclid")
+_TEXTS = (*_IDS, "ip", "user_agent", "url", "referrer")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, init=False)
 class Click:
     """One click on an ad, as the landing page saw it. Nothing of it fits into ``/start``.
 
-    :param at: when, in UTC.
+    :param at: when, with time zone; None means the moment at which the click is registered.
     :param fbclid: Meta's click id from the query; its case matters.
     :param fbc: Meta's ``_fbc`` cookie.
     :param fbp: Meta's ``_fbp`` cookie.
@@ -36,30 +37,95 @@ class Click:
     :param user_agent: the visitor's browser.
     :param url: the full address of the landing page.
     :param referrer: the page that linked to it.
+    :raises EventError: when one of them is of another type; the text names it.
     """
 
-    at: datetime
-    fbclid: str | None = None
-    fbc: str | None = None
-    fbp: str | None = None
-    ttclid: str | None = None
-    ttp: str | None = None
-    gclid: str | None = None
-    utm: Mapping[str, str] = field(default_factory=dict)
-    ip: str | None = None
-    user_agent: str | None = None
-    url: str | None = None
-    referrer: str | None = None
+    at: datetime | None
+    fbclid: str | None
+    fbc: str | None
+    fbp: str | None
+    ttclid: str | None
+    ttp: str | None
+    gclid: str | None
+    utm: Mapping[str, str]
+    ip: str | None
+    user_agent: str | None
+    url: str | None
+    referrer: str | None
+
+    # What dataclass makes for a frozen class sets field by field, which is slow.
+    def __init__(  # noqa: PLR0917 - the fields in their order
+        self,
+        at: datetime | None = None,
+        fbclid: str | None = None,
+        fbc: str | None = None,
+        fbp: str | None = None,
+        ttclid: str | None = None,
+        ttp: str | None = None,
+        gclid: str | None = None,
+        utm: Mapping[str, str] | None = None,
+        ip: str | None = None,
+        user_agent: str | None = None,
+        url: str | None = None,
+        referrer: str | None = None,
+    ) -> None:
+        fields = {
+            "at": at,
+            "fbclid": fbclid,
+            "fbc": fbc,
+            "fbp": fbp,
+            "ttclid": ttclid,
+            "ttp": ttp,
+            "gclid": gclid,
+            "utm": {} if utm is None else utm,
+            "ip": ip,
+            "user_agent": user_agent,
+            "url": url,
+            "referrer": referrer,
+        }
+        _validate(fields)
+        self.__dict__.update(fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known, as JSON values; :meth:`from_dict` reads it back."""
-        fields = {name: value for name, value in vars(self).items() if value}
-        return {**fields, "at": self.at.isoformat()}
+        known = {name: value for name, value in vars(self).items() if value}
+        if self.at is not None:
+            known["at"] = self.at.isoformat()
+        return known
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Click:
         """Read what :meth:`to_dict` returned."""
-        return cls(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+        at = fields.get("at")
+        return _unchecked({**fields, "at": None if at is None else datetime.fromisoformat(at)})
+
+    @property
+    def moment(self) -> datetime:
+        """When it happened.
+
+        :raises EventError: when the click has no time, because nobody registered it.
+        """
+        if self.at is None:
+            msg = "Click(at=...) is needed: only register_click fills in the present moment"
+            raise EventError(msg)
+        return self.at
+
+    def normalized(self, now: datetime) -> Click:
+        """Return the click as it is stored: with its time, and without what nobody can use.
+
+        Left out are ids that cannot be any, macros that no ad platform replaced, and personal data
+        in the addresses and in ``utm``; ``fbc`` and ``fbp`` are those of :meth:`meta_ids`.
+
+        :param now: the time of a click that has none.
+        """
+        fields = vars(self) | {"at": self.at or now}
+        for name in _IDS:
+            fields[name] = click_id(name, fields[name])
+        fields["fbc"] = _fbc(fields["at"], fields["fbclid"], fields["fbc"])
+        fields["utm"] = {name: text for name, text in self.utm.items() if _is_usable(name, text)}
+        fields["url"] = _usable_url(self.url)
+        fields["referrer"] = _usable_url(self.referrer)
+        return _unchecked(fields)
 
     def meta_ids(self) -> tuple[str | None, str | None]:
         """Return ``fbc`` and ``fbp`` as Meta wants them; None in place of a malformed one.
@@ -68,14 +134,56 @@ class Click:
         to an fbc that is made of the fbclid, whose case is kept, with the time of this click in
         milliseconds.
         """
-        cookie = _FBC.fullmatch(self.fbc or "")
-        fbc = self.fbc if cookie else None
-        if self.fbclid and (cookie is None or cookie["fbclid"] != self.fbclid):
-            fbc = f"fb.{_SERVER_MADE}.{to_ms(self.at)}.{self.fbclid}"
-        return fbc, self.fbp if _FBP.fullmatch(self.fbp or "") else None
+        fbc = _fbc(self.at, click_id("fbclid", self.fbclid), click_id("fbc", self.fbc))
+        return fbc, click_id("fbp", self.fbp)
 
     def with_fbc(self) -> Click:
-        """Return the click with :meth:`meta_ids` in place of its own ``fbc`` and ``fbp``."""
-        fbc, fbp = self.meta_ids()
-        changes = (fbc, fbp) != (self.fbc, self.fbp)
-        return replace(self, fbc=fbc, fbp=fbp) if changes else self
+        """Return the click as it is stored; see :meth:`normalized`."""
+        return self.normalized(self.moment)
+
+
+def _unchecked(fields: Mapping[str, Any]) -> Click:
+    """Make a click of fields whose types are known to be right."""
+    click = object.__new__(Click)
+    click.__dict__.update(_NOTHING, **fields)
+    return click
+
+
+def _fbc(at: datetime | None, fbclid: str | None, cookie: str | None) -> str | None:
+    if fbclid is None or at is None:
+        return cookie
+    match = FBC.fullmatch(cookie) if cookie else None
+    if match and match["fbclid"] == fbclid:
+        return cookie
+    return f"fb.{_SERVER_MADE}.{to_ms(at)}.{fbclid}"
+
+
+def _validate(fields: Mapping[str, object]) -> None:
+    at, utm = fields["at"], fields["utm"]
+    if at is not None and not (isinstance(at, datetime) and at.utcoffset() is not None):
+        kind = "one without" if isinstance(at, datetime) else type(at).__name__
+        msg = f"Click(at=...) must be a datetime with time zone, not {kind}"
+        raise EventError(msg)
+    if not isinstance(utm, Mapping) or not (_are_texts(utm) and _are_texts(utm.values())):
+        msg = "Click(utm=...) must be a mapping of texts to texts"
+        raise EventError(msg)
+    for name in _TEXTS:
+        value = fields[name]
+        if value is not None and not isinstance(value, str):
+            msg = f"Click({name}=...) must be a text, not {type(value).__name__}"
+            raise EventError(msg)
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all([isinstance(value, str) for value in values])  # noqa: C419 - a list is faster
+
+
+def _is_usable(name: str, text: str) -> bool:
+    return not (is_personal_key(name) or holds_personal_data(text) or holds_macro(text))
+
+
+def _usable_url(url: str | None) -> str | None:
+    return without_personal_data(url) or None if url else None
+
+
+_NOTHING: dict[str, Any] = vars(Click())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeGuard
@@ -17,6 +16,8 @@ from gp_aiogram.model import codec
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.model.money import DEFAULT_CURRENCY, amount, currency_code
+from gp_aiogram.model.user_data import validate_user_data
+from gp_aiogram.model.wording import describe
 
 #: The event keys of the GramPixel document ("Send Custom Event"); any other name is custom.
 STANDARD_NAMES = frozenset(
@@ -50,16 +51,8 @@ AUTO_NAMES = frozenset(
 #: What is known of a user: platform -> field -> value.
 Traits = Mapping[str, Mapping[str, str]]
 
-#: Made once: ``json.dumps`` makes an encoder for each call that is not plain.
-_strict = json.JSONEncoder(allow_nan=False).encode
-
 MAX_NAME_LENGTH = 100
 MAX_ID_LENGTH = 128
-MAX_USER_DATA_BYTES = 64 * 1024
-
-#: So many values, their texts and keys of so many characters together, surely fit: JSON makes 12
-#: bytes of a character at most.
-_FEW, _SHORT = 100, 5000
 
 #: Telegram: "at most 52 significant bits"; everything we store ids in takes 63.
 _MAX_TELEGRAM_ID = 2**63 - 1
@@ -80,7 +73,8 @@ class Event:
     :param bot_id: the bot that the user talks to; None when unknown.
     :param session_id: the click it is credited to; None when unknown.
     :param value: units of the currency, never minor units; None when the event has no amount.
-    :param currency: ISO 4217 code; None when the event has no amount.
+    :param currency: ISO 4217 code, or another that a destination has a rate for; None when the
+        event has no amount.
     :param user_data: what else the caller wants to send; JSON values only.
     :param click: what the landing page saw; None when nothing was registered for the session.
     :param traits: what is known of the user, by platform and field, normalised and hashed as that
@@ -198,6 +192,7 @@ def new_event(
     value: object = None,
     currency: object = None,
     user_data: Mapping[str, Any] | None = None,
+    convertible: Collection[str] = (),
 ) -> Event:
     """Check everything a caller may give and build the event.
 
@@ -205,7 +200,10 @@ def new_event(
     :param event_id: None draws a new one.
     :param value: int, float, Decimal or numeric string, in units of the currency.
     :param currency: ISO 4217 code; USD when a value comes without one, as GramPixel assumes.
-    :raises EventError: the text names the rule that was broken.
+    :param user_data: what else to send; see :func:`validate_user_data`.
+    :param convertible: codes of no ISO 4217 that ``currency`` may be, in upper case, because a
+        destination has a rate for them: ``USDT``.
+    :raises EventError: the text names the rule that was broken, and shows nothing personal.
     """
     name = validate_text("name", name, MAX_NAME_LENGTH)
     if value is None and name in VALUED_NAMES:
@@ -213,7 +211,7 @@ def new_event(
         raise EventError(msg)
     if value is not None and currency is None:
         currency = DEFAULT_CURRENCY
-    code = None if currency is None else currency_code(currency)
+    code = None if currency is None else currency_code(currency, convertible)
     moment = validate_moment("event_time", event_time)
     return Event(
         event_id=time_ordered_id(moment)
@@ -224,7 +222,7 @@ def new_event(
         telegram_id=validate_telegram_id(telegram_id),
         bot_id=bot_id,
         session_id=None if session_id is None else validate_text("session_id", session_id),
-        value=None if value is None or code is None else amount(value, code),
+        value=None if value is None or code is None else amount(value, code, convertible),
         currency=code,
         user_data=validate_user_data(user_data),
     )
@@ -262,12 +260,13 @@ def validate_moment(what: str, moment: object) -> datetime:
     :raises EventError: when it is none, or knows no time zone.
     """
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        msg = f"{what} must be a datetime with a time zone, not {short_repr(moment)}"
+        shown = short_repr(moment) if isinstance(moment, date) else describe(moment)
+        msg = f"{what} must be a datetime with a time zone, not {shown}"
         raise EventError(msg)
     try:
         return moment.astimezone(timezone.utc)
     except OverflowError:
-        msg = f"{what} is no moment in UTC: {short_repr(moment)}"
+        msg = f"{what} is no moment in UTC: {moment.isoformat()}"
         raise EventError(msg) from None
 
 
@@ -277,7 +276,7 @@ def validate_text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str
     :raises EventError: when it is none.
     """
     if not is_text(value) or not value.strip() or len(value) > longest:
-        msg = f"{what} must be a text of 1 to {longest} characters, not {short_repr(value)}"
+        msg = f"{what} must be a text of 1 to {longest} characters, not {describe(value)}"
         raise EventError(msg)
     return value
 
@@ -296,50 +295,6 @@ def validate_telegram_id(value: object) -> int:
     :raises EventError: when it is none.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_TELEGRAM_ID:
-        msg = f"telegram_id must be a user's positive integer id, not {short_repr(value)}"
+        msg = f"telegram_id must be a user's positive integer id, not {describe(value)}"
         raise EventError(msg)
     return value
-
-
-def validate_user_data(user_data: object) -> Mapping[str, Any]:
-    """Return a copy of what an event is to carry; nothing when None.
-
-    :raises EventError: when it holds anything but JSON values, or too much.
-    """
-    if user_data is None:
-        return {}
-    if _is_small_and_flat(user_data):
-        return user_data.copy()
-    if not isinstance(user_data, Mapping) or not all(isinstance(key, str) for key in user_data):
-        msg = f"user_data must be a mapping with text keys, not {short_repr(user_data)}"
-        raise EventError(msg)
-    try:
-        text = _strict(dict(user_data))
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"user_data must hold JSON values only: {error}"
-        raise EventError(msg) from None
-    if len(text) > MAX_USER_DATA_BYTES:
-        msg = f"user_data must fit into {MAX_USER_DATA_BYTES} bytes of JSON, got {len(text)}"
-        raise EventError(msg)
-    # A copy of our own: what the caller changes later must not change the event.
-    copy: dict[str, Any] = json.loads(text)
-    return copy
-
-
-def _is_small_and_flat(user_data: object) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a copy is all that JSON would make of this, and surely a short one."""
-    if type(user_data) is not dict or len(user_data) > _FEW:
-        return False
-    length = 0
-    for key, value in user_data.items():
-        if type(key) is not str or not _is_scalar(value):
-            return False
-        length += len(key) + (len(value) if type(value) is str else 0)
-    return length <= _SHORT
-
-
-def _is_scalar(value: Any) -> bool:
-    kind = type(value)
-    if kind is int or kind is float:
-        return bool(-_MAX_TELEGRAM_ID <= value <= _MAX_TELEGRAM_ID)
-    return kind is str or kind is bool or value is None

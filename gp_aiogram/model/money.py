@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
@@ -10,6 +11,7 @@ from functools import lru_cache
 from iso4217 import Currency
 
 from gp_aiogram.errors import ConfigurationError, EventError, short_repr
+from gp_aiogram.model.wording import describe
 
 DEFAULT_CURRENCY = "USD"
 
@@ -38,34 +40,49 @@ TIKTOK_CURRENCIES = frozenset(_TIKTOK.split())
 #: What one unit of a currency is worth in another: ``{"GEL": ("USD", Decimal("0.37"))}``.
 Rates = Mapping[str, tuple[str, Decimal]]
 
-#: Our own, so that a bot that changes the global decimal context changes no amount.
-_CONTEXT = Context(prec=28, rounding=ROUND_HALF_UP)
+#: Our own, so that a bot that changes the global decimal context changes no amount. Its precision
+#: holds the largest amount with the most places.
+_CONTEXT = Context(prec=31, rounding=ROUND_HALF_UP)
+
+#: What is no currency of ISO 4217 keeps the places that it has; no coin has more than 18.
+_COIN_PLACES = 18
+_SMALLEST_COIN = Decimal((0, (1,), -_COIN_PLACES))
+
+#: Texts that an error may show: short codes, and numbers such as ``12,50`` or ``$5``, of too few
+#: digits to be a phone number.
+_LONGEST_CODE = 8
+_MISWRITTEN = re.compile(r"[-+$€£₽%]?\s?(?:\d[\s.,'_]{0,2}){1,6}[$€£₽%]?")
 
 
-def currency_code(code: object) -> str:
+def currency_code(code: object, convertible: Collection[str] = ()) -> str:
     """Return the ISO 4217 code in upper case.
 
     :param code: three letters, in any case.
+    :param convertible: other codes that are taken, in upper case, since a rate converts them.
     :raises EventError: when the code is not one that money can be counted in.
     """
     if not isinstance(code, str):
-        msg = (
-            f"currency must be a three-letter ISO 4217 code such as 'USD', not {short_repr(code)}"
-        )
-        raise EventError(msg)
+        raise EventError(_no_code(code))
     upper = code.strip().upper()
-    _exponent(upper)
+    if upper not in convertible:
+        _exponent(upper)
     return upper
 
 
-def amount(value: object, currency: str) -> Decimal:
+def amount(value: object, currency: str, convertible: Collection[str] = ()) -> Decimal:
     """Return the value as a Decimal, rounded half up to the currency's own exponent.
 
     :param value: units of the currency (not minor units): int, float, Decimal or a numeric string.
     :param currency: a code that :func:`currency_code` returned.
+    :param convertible: as :func:`currency_code` got it. An amount of a currency that only a rate
+        knows keeps its places, 18 at most.
     :raises EventError: when the value is no amount: not a number, negative, infinite or absurd.
     """
-    return _rounded(_number(value, currency), currency)
+    number = _number(value, currency)
+    if currency in convertible and not _is_iso(currency):
+        places = -int(number.as_tuple().exponent)
+        return number if places <= _COIN_PLACES else _CONTEXT.quantize(number, _SMALLEST_COIN)
+    return _rounded(number, currency)
 
 
 def _number(value: object, currency: str) -> Decimal:
@@ -179,6 +196,8 @@ class CurrencyConverter:
         self._owner = owner
         self._supported = supported
         self._rates = dict(self._validate(rate) for rate in _items(owner, rates))
+        #: Codes that have a rate, in upper case.
+        self.convertible = frozenset(self._rates)
 
     def convert(self, value: object, currency: str | None) -> tuple[Decimal, str]:
         """Return the amount as the platform takes it, with no more places than the currency has.
@@ -206,13 +225,7 @@ class CurrencyConverter:
         return code in self._rates or self._takes(code)
 
     def _takes(self, code: str) -> bool:
-        if self._supported is not None:
-            return code in self._supported
-        try:
-            _exponent(code)
-        except EventError:
-            return False
-        return True
+        return _is_iso(code) if self._supported is None else code in self._supported
 
     def _validate(self, item: tuple[object, object]) -> tuple[str, tuple[str, Decimal]]:
         code, pair = item
@@ -252,14 +265,19 @@ def _decimal(value: object) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        msg = f"value must be a number, not {type(value).__name__}: {short_repr(value)}"
+        msg = f"value must be a number, not {type(value).__name__}"
         raise EventError(msg)
     try:
         # A float goes through its shortest text, so that 0.1 stays 0.1.
         return Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     except (InvalidOperation, ValueError):
-        msg = f"value must be a number, not the text {short_repr(value)}"
+        msg = f"value must be a number, not the text {_shown(str(value).strip())}"
         raise EventError(msg) from None
+
+
+def _shown(text: str) -> str:
+    is_number = not text or _MISWRITTEN.fullmatch(text)
+    return repr(text) if is_number else f"of {len(text)} characters"
 
 
 @lru_cache(maxsize=256)
@@ -279,11 +297,25 @@ def _exponent(code: str) -> int:
     try:
         exponent: int | None = Currency(code).exponent
     except ValueError:
-        msg = (
-            f"currency must be a three-letter ISO 4217 code such as 'USD', not {short_repr(code)}"
-        )
-        raise EventError(msg) from None
+        raise EventError(_no_code(code)) from None
     if exponent is None:
         msg = f"{code} is a code of ISO 4217 that nobody can be charged in (metal, fund or test)"
         raise EventError(msg)
     return exponent
+
+
+def _is_iso(code: str) -> bool:
+    try:
+        _exponent(code)
+    except EventError:
+        return False
+    return True
+
+
+def _no_code(code: object) -> str:
+    is_short = isinstance(code, str) and len(code) <= _LONGEST_CODE and "@" not in code
+    shown = short_repr(code) if is_short else describe(code)
+    return (
+        "currency must be a three-letter ISO 4217 code such as 'USD', or one that a destination "
+        f"has a rate for, not {shown}"
+    )

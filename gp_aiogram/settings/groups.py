@@ -8,13 +8,27 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+)
+from pydantic_settings import NoDecode
 
-from gp_aiogram.destinations.arguments import validate_code, validate_secret, validate_url
+from gp_aiogram.destinations.arguments import (
+    validate_code,
+    validate_only,
+    validate_secret,
+    validate_url,
+)
 from gp_aiogram.destinations.base import Ambiguous, Destination
 from gp_aiogram.destinations.grampixel import GramPixel
 from gp_aiogram.destinations.leadsail import LeadSail
 from gp_aiogram.destinations.meta import MetaCAPI
+from gp_aiogram.destinations.proxies import validate_proxy
 from gp_aiogram.destinations.tiktok import TikTokEvents
 from gp_aiogram.model.money import Stars
 from gp_aiogram.model.retention import Retention
@@ -31,10 +45,24 @@ def validated_by(validate: Callable[[Any], object]) -> AfterValidator:
     return AfterValidator(validated)
 
 
+def split_names(names: Any) -> Any:
+    """Split what an environment variable holds."""
+    return names.replace(",", " ").split() if isinstance(names, str) else names
+
+
 _Key = Annotated[
     SecretStr, validated_by(lambda key: validate_secret("it", key.get_secret_value()))
 ]
 _Code = Annotated[str, validated_by(lambda code: validate_code("it", code))]
+_Proxy = Annotated[
+    SecretStr, validated_by(lambda proxy: validate_proxy("it", proxy.get_secret_value()))
+]
+_Names = Annotated[
+    frozenset[str],
+    NoDecode,
+    BeforeValidator(split_names),
+    validated_by(lambda names: validate_only("it", names)),
+]
 _URL = Annotated[str, validated_by(lambda url: validate_url("it", url))]
 _Days = Annotated[float, validated_by(lambda days: Attribution(window=timedelta(days=days)))]
 _Pattern = Annotated[str, validated_by(lambda pattern: Attribution(pattern=pattern))]
@@ -67,6 +95,16 @@ class DestinationGroup(_Group):
 
     #: What is built.
     destination: ClassVar[Callable[..., Destination]]
+
+    only: _Names = Field(
+        default=frozenset(),
+        min_length=1,
+        description="names of events with commas between, such as FTD,DEP",
+    )
+    proxy: _Proxy = Field(
+        default=SecretStr(""),
+        description="the URL of an HTTP proxy such as http://user:password@proxy.example.com:3128",
+    )
 
     def build(self) -> Destination:
         """Build the destination."""

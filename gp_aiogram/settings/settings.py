@@ -21,6 +21,7 @@ from gp_aiogram.settings.groups import (
     RetentionGroup,
     StarsGroup,
     TikTokGroup,
+    split_names,
     validated_by,
 )
 from gp_aiogram.stores import from_url
@@ -30,12 +31,9 @@ _PREFIX = "GP_"
 _DELIMITER = "__"
 
 
-def _names(names: Any) -> Any:
-    """Split what an environment variable holds."""
-    return names.replace(",", " ").split() if isinstance(names, str) else names
-
-
-_Auto = Annotated[frozenset[str], NoDecode, BeforeValidator(_names), AfterValidator(validate_auto)]
+_Auto = Annotated[
+    frozenset[str], NoDecode, BeforeValidator(split_names), AfterValidator(validate_auto)
+]
 _StoreURL = Annotated[str, validated_by(from_url)]
 
 
@@ -62,6 +60,10 @@ class Settings(BaseSettings):
     store: _StoreURL = Field(
         default="sqlite:///gp.sqlite3",
         description="a URL such as sqlite:///gp.sqlite3 or memory://",
+    )
+    journal: str = Field(
+        default="gp.journal",
+        description="the path of a file that exists only while the store is away",
     )
     attribution: AttributionGroup = _group("GP_ATTRIBUTION__TOUCH", AttributionGroup())
     stars: StarsGroup = _group("GP_STARS__RATE", StarsGroup())

@@ -16,15 +16,15 @@ from typing import Literal, NamedTuple
 #: Bytes of a store's own key, and of a digest.
 SALT_SIZE, DIGEST_SIZE = 32, 16
 
-KeyKind = Literal["user", "order", "deposit", "deposit_event", "opt_out"]
+KeyKind = Literal["user", "order", "deposit", "claimed_order", "event_id", "opt_out"]
 
 
 class OnceKey(NamedTuple):
     """An idempotency key. Its parts stay separate, so that two claims never meet in one key.
 
     :param kind: what the key guards: one event per ``user``, per ``order``, one ``deposit`` per
-        order, one deposit per event id (``deposit_event``), whether FTD or DEP; ``opt_out`` marks
-        a user who wants nothing recorded.
+        order, one event per ``event_id``, whatever its name. ``claimed_order`` marks an order
+        whose bot was named, ``opt_out`` a user who wants nothing recorded.
     :param value: the order's number, the event id, or the user's Telegram id, as text.
     :param name: event name; empty where the kind is enough.
     :param bot_id: None means whichever bot.
@@ -47,7 +47,7 @@ class OnceKey(NamedTuple):
             return f"opted out:{self.value}"
         if self.kind == "user":
             return f"user:{self.bot_id or 0}:{self.value}:{self.name}"
-        if self.telegram_id is not None or self.kind == "deposit_event":
+        if self.telegram_id is not None or self.kind == "event_id":
             return None
         return f"key:{self.name or self.kind}:{self.value}"
 

@@ -33,6 +33,7 @@ class Entry(NamedTuple):
     :param once: each admits a single event, permanently.
     :param order: what a refund finds the event by.
     :param unless: nothing is stored when one of these keys is known.
+    :param marks: become known with the event, but do not speak against it.
     """
 
     event: Event
@@ -40,6 +41,7 @@ class Entry(NamedTuple):
     once: Collection[OnceKey] = ()
     order: str | None = None
     unless: Collection[OnceKey] = ()
+    marks: Collection[OnceKey] = ()
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,25 @@ class AcceptContract(Contract):
         assert await outbox.accept(entry("e1", once=[key("k")], unless=[key("k")])) == "stored"
         assert await outbox.accept(entry("e2", unless=[key("k")])) == "blocked"
 
+    async def test_a_mark_becomes_known_with_the_event(self, outbox: Outbox) -> None:
+        wanted = entry("e1", once=[key("k")], marks=[key("mark"), key("k")])
+        assert await outbox.accept(wanted) == "stored"
+        assert await outbox.known_keys([key("k"), key("mark")]) == {key("k"), key("mark")}
+        assert await outbox.accept(entry("e2", once=[key("mark")])) == "duplicate"
+        assert await outbox.accept(entry("e2", unless=[key("mark")])) == "blocked"
+
+    async def test_a_mark_that_is_known_speaks_against_no_event(self, outbox: Outbox) -> None:
+        await outbox.add_keys([key("mark")])
+        for event_id in ("e1", "e2"):
+            assert await outbox.accept(entry(event_id, marks=[key("mark")])) == "stored"
+
+    async def test_a_refused_event_leaves_no_mark(self, outbox: Outbox) -> None:
+        await outbox.add_keys([OPT_OUT, key("k")])
+        marks = [key("mark")]
+        assert await outbox.accept(entry("e1", unless=[OPT_OUT], marks=marks)) == "blocked"
+        assert await outbox.accept(entry("e1", once=[key("k")], marks=marks)) == "duplicate"
+        assert await outbox.known_keys(marks) == set()
+
     async def test_an_event_is_kept_whole_or_not_at_all(self, outbox: Outbox) -> None:
         result = None
         with suppress(Exception):

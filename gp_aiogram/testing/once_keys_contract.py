@@ -4,23 +4,33 @@
 from __future__ import annotations
 
 import asyncio
+from typing import get_args
 
 import pytest
 
 from gp_aiogram.stores.contract import Outbox
-from gp_aiogram.stores.keys import OnceKey, deposit_key, opt_out_key, order_key, user_key
+from gp_aiogram.stores.keys import KeyKind, OnceKey, deposit_key, opt_out_key, order_key, user_key
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import BOT, OTHER_BOT, OTHER_USER, USER, entry, key
 
 #: Keys of which each is another than the rest, though their texts run together.
 LOOKALIKES = {
     "order and name": (order_key(BOT, "7", "Buy:vip"), order_key(BOT, "vip:7", "Buy")),
+    "separators": tuple(
+        once_key
+        for separator in (":", ",", "|", " ", "\0", "\n")
+        for once_key in (
+            order_key(BOT, f"7{separator}Buy", "vip"),
+            order_key(BOT, "7", f"Buy{separator}vip"),
+        )
+    ),
     "quotes": (order_key(BOT, '7", "Buy', "x"), order_key(BOT, "7", 'Buy", "x')),
     "a deposit and an event called deposit": (
         deposit_key(BOT, "42"),
         order_key(BOT, "42", "deposit"),
         order_key(BOT, "42", ""),
     ),
+    "kinds": tuple(OnceKey(kind, "42", "", BOT) for kind in get_args(KeyKind)),
     "a user and an order": (
         user_key(BOT, USER, "REG"),
         order_key(BOT, str(USER), "REG"),

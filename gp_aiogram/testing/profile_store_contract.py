@@ -11,9 +11,9 @@ from gp_aiogram.model.click import Click
 from gp_aiogram.stores.contract import ProfileStore
 from gp_aiogram.stores.records import Profile
 from gp_aiogram.testing.contract_base import Contract
-from gp_aiogram.testing.samples import CLICK, OTHER_USER, USER
+from gp_aiogram.testing.samples import CLICK, CLICKED_AT, OTHER_USER, USER
 
-SMALL = Click(at=CLICK.at)
+SMALL = Click(at=CLICKED_AT)
 
 
 class ProfileStoreContract(Contract):
@@ -122,9 +122,9 @@ class ProfileStoreContract(Contract):
 
     async def test_old_clicks_are_pruned(self, profiles: ProfileStore) -> None:
         for number in range(5):
-            at = CLICK.at + timedelta(days=number)
+            at = CLICKED_AT + timedelta(days=number)
             await profiles.add_click(f"gp_{number}", replace(CLICK, at=at))
-        before = CLICK.at + timedelta(days=3)
+        before = CLICKED_AT + timedelta(days=3)
         assert await profiles.prune(before, 2) == 2
         assert await profiles.prune(before, 9) == 1
         assert await profiles.prune(before, 9) == 0
@@ -135,7 +135,7 @@ class ProfileStoreContract(Contract):
         await profiles.add_click("gp_a", CLICK)
         await profiles.add_invite("a person's", "gp_a")
         await profiles.add_invite("a campaign's", "gp_b")
-        assert await profiles.prune(CLICK.at + timedelta(days=1), 9) == 1
+        assert await profiles.prune(CLICKED_AT + timedelta(days=1), 9) == 1
         assert await profiles.invited("a person's") is None
         assert await profiles.invited("a campaign's") == "gp_b"
         await profiles.erase(USER, {"gp_b"})

@@ -30,8 +30,10 @@ def sample(event_id: str = "e1", **fields: Any) -> Event:
     return Event(event_id, **(defaults | fields))
 
 
+CLICKED_AT = NOON + timedelta(milliseconds=123)
+
 CLICK = Click(
-    at=NOON + timedelta(milliseconds=123),
+    at=CLICKED_AT,
     fbclid="IwAR0aBcD_-e",
     fbc="fb.1.1767268800123.IwAR0aBcD_-e",
     fbp="fb.1.1767268800000.1098115397",
@@ -97,11 +99,12 @@ def entry(
     once: Collection[OnceKey] = (),
     order: str | None = None,
     unless: Collection[OnceKey] = (),
+    marks: Collection[OnceKey] = (),
 ) -> Entry:
     """Make an entry of an event, or of the sample with this id."""
     if isinstance(event, str):
         event = sample(event)
-    return Entry(event, to, once, order, unless)
+    return Entry(event, to, once, order, unless, marks)
 
 
 def key(value: str) -> OnceKey:

@@ -17,7 +17,17 @@ from gp_aiogram.testing.claim_contract import ClaimContract
 from gp_aiogram.testing.erasure_contract import ErasureContract
 from gp_aiogram.testing.once_keys_contract import OnceKeysContract
 from gp_aiogram.testing.profile_store_contract import ProfileStoreContract
-from gp_aiogram.testing.samples import ALL, BOT, CLICK, OTHER_USER, USER, entry, ids, key
+from gp_aiogram.testing.samples import (
+    ALL,
+    BOT,
+    CLICK,
+    CLICKED_AT,
+    OTHER_USER,
+    USER,
+    entry,
+    ids,
+    key,
+)
 from gp_aiogram.testing.select_contract import SelectContract
 from gp_aiogram.testing.session_store_contract import SessionStoreContract
 from gp_aiogram.testing.settle_contract import SettleContract
@@ -27,8 +37,8 @@ from gp_aiogram.testing.wait_contract import WaitContract
 TRAITS = {"meta": {"em": "a" * 64}}
 KEYS = (key("k1"), key("k2"))
 
-EARLY = Session(BOT, USER, "gp_a", "start", CLICK.at, "gp_a")
-LATE = Session(BOT, USER, "gp_b", "invite", CLICK.at + timedelta(days=1), "gp_b")
+EARLY = Session(BOT, USER, "gp_a", "start", CLICKED_AT, "gp_a")
+LATE = Session(BOT, USER, "gp_b", "invite", CLICKED_AT + timedelta(days=1), "gp_b")
 
 
 class OutboxContract(
@@ -119,7 +129,7 @@ class StoreContract(SessionStoreContract, ProfileStoreContract, OutboxContract):
     async def test_what_one_has_written_another_reads(self, store: Store) -> None:
         async def record(number: int) -> UserContext:
             await store.outbox.accept(entry(f"e{number}", once=[key(f"own {number}")]))
-            await store.sessions.add(Session(BOT, number, f"gp_{number}", "start", CLICK.at, ""))
+            await store.sessions.add(Session(BOT, number, f"gp_{number}", "start", CLICKED_AT, ""))
             return await self.load(store, SessionQuery(number, BOT), [key(f"own {number}")])
 
         contexts = await asyncio.gather(*(record(number) for number in range(1, 51)))

@@ -196,7 +196,9 @@ class TransitionContract(Contract):
             assert moment.timestamp() == pytest.approx(self.now(clock), abs=TOLERANCE)
         assert (await claim_one(outbox)).event == again.event
 
-    async def test_what_waits_for_a_retry_may_be_restarted(self, outbox: Outbox) -> None:
+    async def test_what_waits_for_a_retry_may_be_restarted(
+        self, outbox: Outbox, clock: Any
+    ) -> None:
         await fill(outbox, "e1", "e2")
         retried, capped = await claim_all(outbox)
         await outbox.settle(
@@ -207,8 +209,12 @@ class TransitionContract(Contract):
         )
         where = DeliveryFilter(states=frozenset({"pending"}))
         assert await outbox.transition(where, REPLAY, limit=ALL) == 2
-        assert [delivery.attempts for delivery in await claim_all(outbox)] == [0, 0]
+        restarted = await outbox.select(where)
+        assert [delivery.attempts for delivery in restarted] == [0, 0]
+        await self.advance(clock, 10)
         assert await outbox.transition(where, REPLAY, limit=ALL) == 0
+        assert await outbox.select(where) == restarted
+        assert len(await claim_all(outbox)) == 2
 
     async def test_a_capped_one_that_is_skipped_is_not_claimed(self, outbox: Outbox) -> None:
         await fill(outbox, "e1", "e2")

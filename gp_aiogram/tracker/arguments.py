@@ -8,6 +8,8 @@ from typing import Any, TypedDict
 
 from typing_extensions import Required
 
+from gp_aiogram.tracker.request import OnceScope
+
 
 class _CommonArguments(TypedDict, total=False):
     currency: str | None
@@ -24,6 +26,7 @@ class EventArguments(_CommonArguments, total=False):
     value: object
     once: str | int | None
     order: str | int | None
+    once_scope: OnceScope
 
 
 class DepositArguments(_CommonArguments, total=False):

@@ -10,7 +10,7 @@ from gp_aiogram.model.session import Session
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import user_key
 from gp_aiogram.tracker.enrichment import Enriched, Enrichment
-from gp_aiogram.tracker.once_keys import deposit_keys, imported_depositor_key
+from gp_aiogram.tracker.once_keys import deposit_guards, imported_depositor_key
 from gp_aiogram.tracker.recording import Recording
 from gp_aiogram.tracker.request import DepositRules, Draft
 
@@ -46,21 +46,23 @@ class Deposits:
         enriched = await recording.enrich(draft, (first, imported))
         if enriched is None:
             return None
-        once = deposit_keys(draft, enriched.event)
+        admitted = deposit_guards(draft, enriched.event)
         if not enriched.keys:
             is_ftd = await self._may_be_ftd(draft, enriched, rules)
             name = FIRST_DEPOSIT if is_ftd else LATER_DEPOSIT
             deposit = await recording.review(replace(enriched.event, name=name))
             if deposit is None:
                 return None
-            result = await recording.accept(deposit, draft, [*once, first])
+            result = await recording.accept(
+                deposit, draft, admitted._replace(once=[*admitted.once, first])
+            )
             if result != "duplicate":
                 return deposit if recording.is_stored(result) else None
         # Not the first, or another one was faster.
         deposit = await recording.review(enriched.event)
         if deposit is None:
             return None
-        result = await recording.accept(deposit, draft, once)
+        result = await recording.accept(deposit, draft, admitted)
         return deposit if recording.is_stored(result) else None
 
     async def mark(self, telegram_ids: int | Iterable[int], bot_id: int | None) -> int:

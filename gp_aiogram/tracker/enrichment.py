@@ -12,11 +12,12 @@ from typing import NamedTuple
 from gp_aiogram.delivery.stats import TrackerCount
 from gp_aiogram.identity.traits import merged, split_off
 from gp_aiogram.model.event import Event
-from gp_aiogram.model.session import Attribution, Session, SessionQuery
+from gp_aiogram.model.session import Attribution, Session, SessionQuery, pick
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.keys import OnceKey, opt_out_key
 from gp_aiogram.stores.records import ContextQuery, UserContext
 from gp_aiogram.tracker.bots import Bots
+from gp_aiogram.tracker.journals import Journals
 from gp_aiogram.tracker.pending_touches import PendingTouches
 from gp_aiogram.tracker.request import Draft
 
@@ -41,21 +42,25 @@ class Enrichment:
     A session or profile that cannot be read costs no event. A bot that cannot be found out does,
     because a user's once-key depends on it; so does an opt-out that cannot be read.
 
+    :param journals: hold touches that the store does not know yet.
     :param counts: failures are counted here.
     """
 
     def __init__(
         self,
+        *,
         store: Store,
         attribution: Attribution,
         bots: Bots,
         pending: PendingTouches,
+        journals: Journals,
         counts: Counter[TrackerCount],
     ) -> None:
         self._store = store
         self._attribution = attribution
         self._bots = bots
         self._pending = pending
+        self._journals = journals
         self._counts = counts
 
     async def with_bot(self, draft: Draft) -> Draft:
@@ -81,13 +86,11 @@ class Enrichment:
         await self._pending.wait(event.telegram_id)
         opt_out = opt_out_key(event.telegram_id)
         until = event.event_time if draft.is_timed else None
-        context = await self._store.load_context(
-            ContextQuery(
-                self._query(event.telegram_id, event.bot_id, event.event_time, until),
-                event.session_id,
-                (opt_out, *keys),
-            )
-        )
+        touch = self._query(event.telegram_id, event.bot_id, event.event_time, until)
+        query = ContextQuery(touch, event.session_id, (opt_out, *keys))
+        context = await self._store.load_context(query)
+        if event.session_id is None:
+            context = await self._with_waiting_touch(touch, context)
         self._report(event.telegram_id, context)
         if opt_out in context.keys:
             return None
@@ -135,6 +138,25 @@ class Enrichment:
         except Exception:
             logger.exception("the session of user %d could not be stored", telegram_id)
             self._counts["session_errors"] += 1
+
+    async def _with_waiting_touch(
+        self,
+        query: SessionQuery,
+        context: UserContext,
+    ) -> UserContext:
+        """Consider touches that wait in the journal, because the store has not taken them yet."""
+        waiting = await self._journals.touches_of(query.telegram_id)
+        if not waiting:
+            return context
+        stored = [] if context.session is None else [context.session]
+        session = pick(sorted([*stored, *waiting], key=lambda touch: touch.at), query)
+        if session is None or session == context.session:
+            return context
+        try:
+            profile = await self._store.profiles.profile(query.telegram_id, session.session_id)
+        except Exception:  # noqa: BLE001 - half of the store is away
+            profile = context.profile
+        return context._replace(session=session, profile=profile)
 
     def _query(
         self,

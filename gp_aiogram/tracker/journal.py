@@ -86,6 +86,17 @@ class Journal:
             else:
                 self._memory.popleft()
 
+    async def of_user(self, telegram_id: int) -> list[Line]:
+        """Return what waits of a user, in order.
+
+        :raises OSError: when the file cannot be read.
+        """
+        async with self._turn:
+            waiting = [*self._memory]
+            if self._file is not None and self._file.waiting:
+                waiting += await asyncio.to_thread(self._file.all)
+            return [line for line in waiting if line["telegram_id"] == telegram_id]
+
     async def erase(self, telegram_id: int) -> None:
         """Erase what waits of a user.
 
@@ -146,6 +157,9 @@ class _File:
     def first(self) -> Line | None:
         return next((line for _, line in self._lines()), None)
 
+    def all(self) -> list[Line]:
+        return [line for _, line in self._lines()]
+
     def drop_first(self) -> None:
         self._start = next((end for end, _ in self._lines()), self._start)
         self.waiting -= 1
@@ -153,7 +167,7 @@ class _File:
             self._remove()
 
     def erase(self, telegram_id: int) -> None:
-        kept = [*_of_others((line for _, line in self._lines()), telegram_id)]
+        kept = [*_of_others(self.all(), telegram_id)]
         if len(kept) == self.waiting:
             return
         self._remove()

@@ -9,8 +9,7 @@ from gp_aiogram.identity.traits import merged, split_off
 from gp_aiogram.model.event import Event
 from gp_aiogram.model.session import Session
 from gp_aiogram.tracker.journal import Line
-from gp_aiogram.tracker.request import DepositRules, Draft
-from gp_aiogram.tracker.users import Arrival
+from gp_aiogram.tracker.request import Arrival, DepositRules, Draft
 
 
 def draft_line(kind: str, draft: Draft, rules: DepositRules | None = None) -> Line:
@@ -27,6 +26,8 @@ def draft_line(kind: str, draft: Draft, rules: DepositRules | None = None) -> Li
         "once": draft.once,
         "order": draft.order,
         "to": draft.to,
+        "once_scope": draft.once_scope,
+        "is_one_conversion": draft.is_one_conversion,
     }
     if rules is not None:
         within = None if rules.within is None else rules.within.total_seconds()
@@ -43,6 +44,8 @@ def draft_of(line: Line) -> Draft:
         once=line["once"],
         order=line["order"],
         to=line["to"],
+        once_scope=line["once_scope"],
+        is_one_conversion=line["is_one_conversion"],
     )
 
 

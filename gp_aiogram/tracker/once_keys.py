@@ -1,41 +1,42 @@
-"""Which once-keys an event has: per user, per order, per deposit."""
+"""Which once-keys admit an event: per user, per order, per event id."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from gp_aiogram.model.event import FIRST_DEPOSIT, Event
 from gp_aiogram.stores.keys import KeyKind, OnceKey, user_key
 from gp_aiogram.tracker.request import PER_USER, Draft
 
 
-def once_keys(draft: Draft, event: Event) -> list[OnceKey]:
-    """Return the keys that ``once=`` stands for."""
-    if draft.once is None:
-        return []
+class Guards(NamedTuple):
+    """What admits an event; see :class:`~gp_aiogram.stores.records.Entry`."""
+
+    once: list[OnceKey]
+    unless: list[OnceKey]
+    marks: list[OnceKey]
+
+
+def guards(draft: Draft, event: Event) -> Guards:
+    """Return the guards of an event."""
+    by_id = [OnceKey("event_id", event.event_id)] if draft.is_one_conversion else []
     if draft.once == PER_USER:
-        return [user_key(event.bot_id, event.telegram_id, event.name)]
-    return order_keys(draft, event, "order", event.name)
+        return Guards([user_key(event.bot_id, event.telegram_id, event.name), *by_id], [], [])
+    return _of_order(draft, event, "order", event.name, by_id)
 
 
-def order_keys(draft: Draft, event: Event, kind: KeyKind, name: str = "") -> list[OnceKey]:
-    """Return the keys that admit one event per order; none without an order.
-
-    Where the caller named no bot, the user's bot is looked up, and a repeated webhook may find
-    another one. The second key catches that: it holds for the user, whichever bot it is.
-    """
-    if draft.once is None:
-        return []
-    keys = [OnceKey(kind, draft.once, name, event.bot_id)]
-    if not draft.names_bot:
-        keys.append(OnceKey(kind, draft.once, name, telegram_id=event.telegram_id))
-    return keys
-
-
-def deposit_keys(draft: Draft, event: Event) -> list[OnceKey]:
-    """Return the keys of a deposit, which stays what it was when it is reported again.
+def deposit_guards(draft: Draft, event: Event) -> Guards:
+    """Return the guards of a deposit, which stays what it was when it is reported again.
 
     FTD and DEP are different events to a store, even under one event id.
     """
-    return [*order_keys(draft, event, "deposit"), OnceKey("deposit_event", event.event_id)]
+    by_id = [OnceKey("event_id", event.event_id)]
+    return _of_order(draft, event, "deposit", "", by_id)
+
+
+def refund_guards(draft: Draft, event: Event) -> Guards:
+    """Return the guards of a refund."""
+    return _of_order(draft, event, "order", event.name, [])
 
 
 def keys_against(draft: Draft) -> list[OnceKey]:
@@ -51,3 +52,28 @@ def keys_against(draft: Draft) -> list[OnceKey]:
 def imported_depositor_key(telegram_id: int) -> OnceKey:
     """Return the key of a user who deposited before the tracker was there, with any bot."""
     return user_key(None, telegram_id, FIRST_DEPOSIT)
+
+
+def _of_order(
+    draft: Draft,
+    event: Event,
+    kind: KeyKind,
+    name: str,
+    others: list[OnceKey],
+) -> Guards:
+    """Admit one event per order of a bot.
+
+    A webhook may name no bot. Then the user's bot is looked up, and somebody else may find
+    another one: what was reported without a bot is compared by its user as well, with whatever
+    was reported before.
+    """
+    if draft.once is None:
+        return Guards(others, [], [])
+    if draft.once_scope == "store":
+        return Guards([OnceKey(kind, draft.once, name), *others], [], [])
+    by_bot = OnceKey(kind, draft.once, name, event.bot_id)
+    by_user = OnceKey(kind, draft.once, name, telegram_id=event.telegram_id)
+    named = OnceKey("claimed_order", draft.once, f"{kind} {name}", telegram_id=event.telegram_id)
+    if draft.names_bot:
+        return Guards([by_bot, *others], [by_user], [named])
+    return Guards([by_bot, by_user, *others], [named], [])

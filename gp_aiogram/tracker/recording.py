@@ -15,7 +15,7 @@ from gp_aiogram.stores.keys import OnceKey, opt_out_key
 from gp_aiogram.stores.records import AcceptResult, Entry
 from gp_aiogram.tracker.before_send import BeforeSend, apply_before_send
 from gp_aiogram.tracker.enrichment import Enriched, Enrichment
-from gp_aiogram.tracker.once_keys import keys_against, once_keys
+from gp_aiogram.tracker.once_keys import Guards, guards, keys_against
 from gp_aiogram.tracker.request import Draft
 
 logger = logging.getLogger("gp_aiogram")
@@ -64,7 +64,7 @@ class Recording:
         event = await self.review(enriched.event)
         if event is None:
             return None
-        result = await self.accept(event, draft, once_keys(draft, enriched.event))
+        result = await self.accept(event, draft, guards(draft, enriched.event))
         return event if self.is_stored(result) else None
 
     async def with_bot(self, draft: Draft) -> Draft:
@@ -102,18 +102,23 @@ class Recording:
         self,
         event: Event,
         draft: Draft,
-        once: Collection[OnceKey],
+        admitted: Guards,
         destinations: Collection[str] | None = None,
     ) -> AcceptResult:
         """Store an event for delivery.
 
+        :param admitted: by which once-keys.
         :param destinations: instead of those that the draft names, or that accept the event.
         :raises StoreError: when the store failed; nothing was recorded.
         """
         if destinations is None:
             destinations = self.receivers(event) if draft.to is None else draft.to
-        unless = (opt_out_key(event.telegram_id),)
-        result = await self._outbox.accept(Entry(event, destinations, once, draft.order, unless))
+        once, unless, marks = admitted
+        opt_out = opt_out_key(event.telegram_id)
+        entry = Entry(event, destinations, once, draft.order, (opt_out, *unless), marks)
+        result = await self._outbox.accept(entry)
+        if result == "blocked" and unless and not await self._outbox.known_keys([opt_out]):
+            return "duplicate"
         if result == "stored":
             self._counts["tracked"] += 1
             self._warn_if_nothing_delivers()

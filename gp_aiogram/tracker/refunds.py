@@ -8,10 +8,10 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from gp_aiogram.delivery.stats import TrackerCount
-from gp_aiogram.model.event import REFUND, Event
+from gp_aiogram.model.event import Event
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
-from gp_aiogram.tracker.once_keys import order_keys
+from gp_aiogram.tracker.once_keys import refund_guards
 from gp_aiogram.tracker.recording import Recording
 from gp_aiogram.tracker.request import Draft
 
@@ -51,8 +51,8 @@ class Refunds:
         """
         recording = self._recording
         draft = await recording.with_bot(draft)
-        keys = order_keys(draft, draft.event, "order", REFUND)
-        enriched = await recording.enrich(draft, keys)
+        admitted = refund_guards(draft, draft.event)
+        enriched = await recording.enrich(draft, [*admitted.once, *admitted.unless])
         payments = await self._cancel(draft)
         if enriched is None:
             return None
@@ -67,7 +67,7 @@ class Refunds:
             return None
         # Its own order is the payment's: a refund is not found by it.
         unlinked = draft._replace(order=None)
-        result = await recording.accept(reviewed, unlinked, keys, receivers)
+        result = await recording.accept(reviewed, unlinked, admitted, receivers)
         return reviewed if recording.is_stored(result) else None
 
     async def _cancel(self, draft: Draft) -> list[Delivery]:

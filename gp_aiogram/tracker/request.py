@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.clock import Clock
@@ -17,6 +17,7 @@ from gp_aiogram.model.event import (
     validate_user_data,
 )
 from gp_aiogram.model.money import Stars, is_stars
+from gp_aiogram.model.session import Session, Source
 
 #: Where an event whose value was in Telegram Stars keeps how many there were.
 STARS_KEY = "telegram_stars"
@@ -25,9 +26,17 @@ STARS_KEY = "telegram_stars"
 PER_USER = "user"
 
 
+#: Whether ``once=`` counts for one bot, or for all bots of a store: several bots may tell of the
+#: same thing.
+OnceScope = Literal["bot", "store"]
+
+
 @dataclass(kw_only=True, slots=True)
 class EventRequest:
-    """One event to record, as the caller described it; see :meth:`gp_aiogram.Tracker.track`."""
+    """One event to record, as the caller described it; see :meth:`gp_aiogram.Tracker.track`.
+
+    :param is_one_conversion: the event id stands for one conversion, under whichever name.
+    """
 
     name: str
     telegram_id: int
@@ -41,6 +50,8 @@ class EventRequest:
     once: str | int | None = None
     order: str | int | None = None
     to: str | Collection[str] | None = None
+    once_scope: OnceScope = "bot"
+    is_one_conversion: bool = False
 
 
 class DepositRules(NamedTuple):
@@ -60,6 +71,7 @@ class Draft(NamedTuple):
     :param once: :data:`PER_USER`, a key, or None.
     :param order: what a refund finds the event by.
     :param to: names of destinations; None means all that accept the event.
+    :param once_scope: as of :class:`EventRequest`, like the next.
     """
 
     event: Event
@@ -68,6 +80,28 @@ class Draft(NamedTuple):
     once: str | None
     order: str | None
     to: Sequence[str] | None
+    once_scope: OnceScope = "bot"
+    is_one_conversion: bool = False
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How a user came by an invite link, whose session is not known yet.
+
+    :param name: of the link, as Telegram tells it.
+    """
+
+    bot_id: int | None
+    telegram_id: int
+    link: str
+    name: str | None
+    source: Source
+    at: datetime
+
+    def touch(self, session_id: str) -> Session:
+        """Return the touch, once the session is known."""
+        payload = self.name or session_id
+        return Session(self.bot_id, self.telegram_id, session_id, self.source, self.at, payload)
 
 
 class RequestCheck:
@@ -140,6 +174,8 @@ class RequestCheck:
             once=once,
             order=None if order == PER_USER else order,
             to=to,
+            once_scope=request.once_scope,
+            is_one_conversion=request.is_one_conversion,
         )
 
     def _named(self, to: str | Collection[str] | None) -> list[str] | None:

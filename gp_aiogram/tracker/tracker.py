@@ -43,9 +43,10 @@ from gp_aiogram.tracker.bots import Bots
 from gp_aiogram.tracker.deliveries import Deliveries
 from gp_aiogram.tracker.deposits import Deposits
 from gp_aiogram.tracker.enrichment import Enrichment
-from gp_aiogram.tracker.intake import PATIENCE, Intake
+from gp_aiogram.tracker.intake import Intake
 from gp_aiogram.tracker.invites import Invites
-from gp_aiogram.tracker.journal import Journal
+from gp_aiogram.tracker.journal_queue import PATIENCE
+from gp_aiogram.tracker.journals import Journals
 from gp_aiogram.tracker.pending_touches import PendingTouches
 from gp_aiogram.tracker.privacy import Privacy
 from gp_aiogram.tracker.pruning import keep_pruning, prune
@@ -123,7 +124,15 @@ class Tracker:
         self._emits = False
         self._courier = Courier(destinations, store.outbox, clock=clock)
         pending = PendingTouches()
-        enrichment = Enrichment(store, attribution, self._bots, pending, self.counts)
+        journals = Journals(None if journal is None else Path(journal))
+        enrichment = Enrichment(
+            store=store,
+            attribution=attribution,
+            bots=self._bots,
+            pending=pending,
+            journals=journals,
+            counts=self.counts,
+        )
         self._check = RequestCheck(self._courier.lanes, stars, clock)
         self._recording = Recording(
             enrichment=enrichment,
@@ -152,7 +161,7 @@ class Tracker:
             refunds=self._refunds,
             users=self._users,
             privacy=self._privacy,
-            journal=Journal(None if journal is None else Path(journal)),
+            journals=journals,
             counts=self.counts,
         )
         self._deliveries = Deliveries(store.outbox, self._courier, self.intake, self.counts)
@@ -181,6 +190,7 @@ class Tracker:
             stars=settings.stars.build(),
             auto=settings.auto | validate_auto(auto),
             retention=settings.retention.build(),
+            journal=settings.journal,
         )
 
     def __repr__(self) -> str:
@@ -589,7 +599,7 @@ class Tracker:
 
         :raises StoreError: when the store failed; forget again.
         """
-        await self.intake.journal.erase(validate_telegram_id(telegram_id))
+        await self.intake.erase(validate_telegram_id(telegram_id))
         await self._privacy.forget(telegram_id)
 
     async def prune(self) -> int:

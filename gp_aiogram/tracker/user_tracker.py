@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from typing_extensions import Unpack
 
@@ -13,6 +14,7 @@ from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, REFUND, Event, 
 from gp_aiogram.model.session import Session
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.arguments import DepositArguments, EventArguments, RefundArguments
+from gp_aiogram.tracker.request import DepositRules, EventRequest
 
 #: What a deposit is called before the store has told a first one from a later one.
 DEPOSIT = "deposit"
@@ -79,7 +81,8 @@ class UserTracker:
     async def load(self) -> Session | None:
         """Read from the store, once, which session counted when the update happened."""
         if not self._is_loaded:
-            self._session = await self.tracker.session(self.telegram_id, self.bot_id, at=self.at)
+            intake = self.tracker.intake
+            self._session = await intake.session(self.telegram_id, self.bot_id, self.at)
             self._is_loaded = True
         return self._session
 
@@ -122,10 +125,16 @@ class UserTracker:
         """
         if not self.update_id:
             return None
-        conversion = _conversion(name)
-        if not self.has_recorded(name) and conversion in map(_conversion, self.tracker.auto):
-            site_id, name = "auto", conversion
+        if not self.has_recorded(name) and self._is_automatic(name):
+            return self._automatic_id(name)
         return update_event_id(self.bot_id, self.update_id, site_id, name)
+
+    def _is_automatic(self, name: str) -> bool:
+        """Tell whether ``auto`` would record the conversion, too."""
+        return _conversion(name) in map(_conversion, self.tracker.auto)
+
+    def _automatic_id(self, name: str) -> str:
+        return update_event_id(self.bot_id, self.update_id, "auto", _conversion(name))
 
     async def identify(
         self,
@@ -135,7 +144,9 @@ class UserTracker:
         **traits: object,
     ) -> None:
         """Keep what is known of this user; see :meth:`Tracker.identify`."""
-        await self.tracker.identify(self.telegram_id, user=user, contact=contact, **traits)
+        await self.tracker.intake.identify(
+            self.telegram_id, user=user, contact=contact, traits=traits
+        )
 
     async def track(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
@@ -144,37 +155,49 @@ class UserTracker:
         """
         self._complete(arguments, name)
         with self._recording(name):
-            return await self.tracker.track(
-                name, telegram_id=self.telegram_id, bot_id=self.bot_id, **arguments
-            )
+            return await self.tracker.intake.track(self._request(name, **arguments))
 
     async def deposit(self, **arguments: Unpack[DepositArguments]) -> Event | None:
         """Record a deposit of this user; see :meth:`Tracker.deposit`."""
+        rules = DepositRules(
+            arguments.pop("ftd_within", None),
+            arguments.pop("ftd_needs_session", False),
+            arguments.pop("renewal", False),
+        )
         self._complete(arguments, DEPOSIT)
         with self._recording(DEPOSIT):
-            return await self.tracker.deposit(
-                telegram_id=self.telegram_id, bot_id=self.bot_id, **arguments
-            )
+            request = self._request(LATER_DEPOSIT, **arguments)
+            return await self.tracker.intake.deposit(request, rules)
 
     async def refund(self, once: str | int, **arguments: Unpack[RefundArguments]) -> Event | None:
         """Take back what this user has paid; see :meth:`Tracker.refund`."""
         self._complete(arguments, REFUND)
         with self._recording(REFUND):
-            return await self.tracker.refund(
-                once, telegram_id=self.telegram_id, bot_id=self.bot_id, **arguments
-            )
+            request = self._request(REFUND, once=once, **arguments)
+            return await self.tracker.intake.refund(request)
 
     async def opt_out(self) -> None:
         """Record nothing more of this user; see :meth:`Tracker.opt_out`."""
-        await self.tracker.opt_out(self.telegram_id)
+        await self.tracker.intake.opt_out(self.telegram_id)
 
     async def opt_in(self) -> None:
         """Record this user again; see :meth:`Tracker.opt_in`."""
-        await self.tracker.opt_in(self.telegram_id)
+        await self.tracker.intake.opt_in(self.telegram_id)
 
     async def forget(self) -> None:
         """Erase what is stored of this user; see :meth:`Tracker.forget`."""
-        await self.tracker.forget(self.telegram_id)
+        await self.tracker.intake.forget(self.telegram_id)
+
+    def _request(self, name: str, **arguments: Any) -> EventRequest:
+        is_automatic = self._is_automatic(name)
+        return EventRequest(
+            name=name,
+            telegram_id=self.telegram_id,
+            bot_id=self.bot_id,
+            # ``auto`` may know the same by another name.
+            is_one_conversion=is_automatic and arguments["event_id"] == self._automatic_id(name),
+            **arguments,
+        )
 
     def _complete(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from gp_aiogram.delivery.stats import TrackerCount
@@ -26,30 +26,11 @@ from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.tracker.enrichment import Enrichment
 from gp_aiogram.tracker.invites import Invites
 from gp_aiogram.tracker.pending_touches import PendingTouches
+from gp_aiogram.tracker.request import Arrival
 
 #: Random bytes in a session id. As digits they pass the grammars that bots have, and with their
 #: prefix they fit into the 32 characters of an invite link's name.
 _SESSION_ENTROPY = 14
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """How a user came by an invite link, whose session is not known yet.
-
-    :param name: of the link, as Telegram tells it.
-    """
-
-    bot_id: int | None
-    telegram_id: int
-    link: str
-    name: str | None
-    source: Source
-    at: datetime
-
-    def touch(self, session_id: str) -> Session:
-        """Return the touch, once the session is known."""
-        payload = self.name or session_id
-        return Session(self.bot_id, self.telegram_id, session_id, self.source, self.at, payload)
 
 
 class Users:

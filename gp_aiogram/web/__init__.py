@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from gp_aiogram.web.landing import Landing
+from gp_aiogram.web.serving import serve
 
-__all__ = ["Landing"]
+__all__ = ["Landing", "serve"]

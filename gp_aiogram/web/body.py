@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gp_aiogram.errors import short_repr
+from gp_aiogram.web.fields import CLICK_IDS, PIXEL_COOKIES
 
 #: Bytes.
 MAX_BODY = 8 * 1024
@@ -17,7 +18,7 @@ MAX_BODY = 8 * 1024
 _PATIENCE = 10.0
 
 #: What may be reported; every other name is left alone.
-_NAMES = ("url", "referrer", "fbclid", "ttclid", "gclid", "fbp", "fbc", "ttp")
+_NAMES = ("url", "referrer", *CLICK_IDS, *PIXEL_COOKIES)
 
 
 class BadBody(Exception):  # noqa: N818 - reads as what happened
@@ -50,12 +51,16 @@ async def read_report(request: web.Request) -> dict[str, str]:
 async def _read(request: web.Request) -> bytes:
     raw = b""
     if (request.content_length or 0) <= MAX_BODY:
-        async for chunk in request.content.iter_chunked(MAX_BODY):
-            raw += chunk
-            if len(raw) > MAX_BODY:
-                break
-        else:
-            return raw
+        try:
+            async for chunk in request.content.iter_chunked(MAX_BODY):
+                raw += chunk
+                if len(raw) > MAX_BODY:
+                    break
+            else:
+                return raw
+        except web.RequestPayloadError:
+            reason = "the body is not encoded as its Content-Encoding says"
+            raise BadBody(400, reason) from None
     raise BadBody(413, f"the body must not be longer than {MAX_BODY} bytes")
 
 

@@ -1,7 +1,7 @@
 """What of a request may go into a :class:`~gp_aiogram.Click`, and how much of it.
 
-Ids are kept whole or not at all, since a cut id matches nobody; texts are cut; addresses lose
-whole parameters from their end, so that none of them is cut in the middle.
+Ids are never cut, since a cut id matches nobody; texts are; addresses lose whole parameters from
+their end, so that none of them is cut in the middle.
 """
 
 from __future__ import annotations
@@ -9,70 +9,70 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote, unquote_plus
 
 from aiohttp import web
 
-#: Characters. TikTok, "Parameters": a ttclid has up to 1000 and must not be cut. Meta names no
-#: length for fbclid; it gets the same, and fbc the room for its prefix.
-_ID = re.compile(r"[!-~]{1,1000}")
-_FBC = re.compile(r"[!-~]{1,1040}")
+from gp_aiogram.model.click_ids import click_id
 
 _MAX_URL = 2048
 _MAX_USER_AGENT = 1024
 _MAX_UTM = 500
-_MAX_UTM_NAME = 50
 _MAX_UTMS = 20
 
-_CLICK_IDS = ("fbclid", "ttclid", "gclid")
+CLICK_IDS = ("fbclid", "ttclid", "gclid")
+
+#: What the pixels of Meta and TikTok keep in cookies, whose names begin with an underscore.
+PIXEL_COOKIES = ("fbp", "fbc", "ttp")
+
+#: Addresses of ads come with two question marks, with HTML's ``&amp;``, and with parameters behind
+#: the ``#``: a parameter counts wherever it stands.
+_NAME = r"fbclid|ttclid|gclid|utm_[\w.-]{1,46}"
+_PARAMETER = re.compile(rf"[?&#;]({_NAME})=([^?&#]*(?:\?(?!(?:{_NAME})=)[^?&#]*)*)")
+
+_PIXEL_COOKIE = re.compile(r"(?:^|;)\s*_(fbp|fbc|ttp)=([^;]*)")
 
 
 def from_query(url: str) -> dict[str, Any]:
     """Read click ids and utm from an address, of any length.
 
     An id that is there twice counts as it was last: platforms add theirs at the end, and an
-    advertiser's own link may hold an old one.
+    advertiser's own link may hold an old one. What is no id, such as a macro that nobody replaced,
+    does not count.
     """
-    query = url.partition("#")[0].partition("?")[2]
-    given = dict(parse_qsl(query))
-    utm = {
-        name: value
-        for name, text in given.items()
-        if name.startswith("utm_") and len(name) <= _MAX_UTM_NAME
-        if (value := cut(text, _MAX_UTM))
-    }
-    return {**from_ids(given), "utm": dict(list(utm.items())[:_MAX_UTMS])}
+    found = _PARAMETER.findall(url)
+    if "%3" in url:  # an equals sign or a semicolon: somebody encoded the whole
+        found = _PARAMETER.findall(unquote(url)) + found
+    ids: dict[str, Any] = dict.fromkeys(CLICK_IDS)
+    utm: dict[str, str] = {}
+    for name, text in found:
+        value = _decoded(text)
+        if name in ids:
+            ids[name] = click_id(name, value) or ids[name]
+        elif (value := cut(value, _MAX_UTM) or "") and (name in utm or len(utm) < _MAX_UTMS):
+            utm[name] = value
+    return {**ids, "utm": utm}
 
 
 def from_ids(given: Mapping[str, str]) -> dict[str, Any]:
-    """Check ``fbclid``, ``ttclid`` and ``gclid``."""
-    return {name: click_id(given.get(name)) for name in _CLICK_IDS}
+    """Return each of ``fbclid``, ``ttclid`` and ``gclid`` that is one."""
+    return {name: click_id(name, given.get(name)) for name in CLICK_IDS}
 
 
 def from_cookies(request: web.Request) -> dict[str, Any]:
     """Read what the pixels of Meta and TikTok keep in cookies, whatever other cookies hold."""
     header = ";".join(request.headers.getall("Cookie", ()))
-    pairs = (pair.strip().partition("=") for pair in header.split(";"))
-    return from_pixels({name.removeprefix("_"): value for name, _, value in pairs})
+    return from_pixels(dict(_PIXEL_COOKIE.findall(header)))
 
 
 def from_pixels(given: Mapping[str, str]) -> dict[str, Any]:
-    """Check ``fbp``, ``fbc`` and ``ttp``."""
-    return {
-        "fbp": click_id(given.get("fbp")),
-        "fbc": click_id(given.get("fbc"), _FBC),
-        "ttp": click_id(given.get("ttp")),
-    }
+    """Return each of ``fbp``, ``fbc`` and ``ttp`` that is one."""
+    return {name: click_id(name, given.get(name)) for name in PIXEL_COOKIES}
 
 
 def user_agent(request: web.Request) -> str | None:
     """Return the visitor's browser."""
     return cut(request.headers.get("User-Agent"), _MAX_USER_AGENT)
-
-
-def click_id(value: str | None, grammar: re.Pattern[str] = _ID) -> str | None:
-    """Return an id as it is, or None when it is none."""
-    return value if value and grammar.fullmatch(value) else None
 
 
 def cut(value: str | None, most: int) -> str | None:
@@ -91,3 +91,12 @@ def address(value: str | None) -> str | None:
     head = url[: _MAX_URL + 1]
     end = max(head.rfind(mark) for mark in "?&#")
     return url[:end] if end > 0 else None
+
+
+def _decoded(text: str) -> str:
+    """Decode a value; a plus at its start is no space but that of a phone number."""
+    if "+" not in text and "%" not in text:
+        return text
+    if text.startswith("+"):
+        return "+" + unquote_plus(text[1:])
+    return unquote_plus(text)

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gp_aiogram.errors import short_repr
+from gp_aiogram.errors import ConfigurationError, short_repr
+from gp_aiogram.identity.net import Address
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.model.event import utc_from_timestamp
+from gp_aiogram.model.session import Attribution
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.web import fields
 from gp_aiogram.web.body import BadBody, read_report
-from gp_aiogram.web.limits import PerIpLimit
-from gp_aiogram.web.links import BotLinks, LinkKind
+from gp_aiogram.web.limits import DailyLimit, PerIpLimit
+from gp_aiogram.web.links import TELEGRAM, BotLinks, LinkKind
 from gp_aiogram.web.origins import Origins
 from gp_aiogram.web.previews import is_person
-from gp_aiogram.web.visitors import Network, Visitors
+from gp_aiogram.web.script import gp_js
+from gp_aiogram.web.visitors import UNIX, Network, Visitor, Visitors
 
 logger = logging.getLogger("gp_aiogram.web")
 
@@ -39,7 +39,8 @@ _INVITE_PATIENCE = 2.0
 #: Seconds for which a browser may keep the script.
 _SCRIPT_AGE = 3600
 
-_INVITE_LINK = re.compile(r"https://t\.me/[!-~]+")
+#: Has the form of those that ``register_click`` makes.
+_SAMPLE_SESSION_ID = "gp_0123456789abcdef0123456789ab"
 
 
 class Landing:
@@ -54,6 +55,8 @@ class Landing:
     :param kind: the parameter that carries the session: ``"start"``, ``"startgroup"``, or
         ``"startapp"`` for a Mini App.
     :param app_name: short name of the Mini App; None means the bot's main one.
+    :param domain: of the links: ``"t.me"``, an alias such as ``"telegram.me"``, or one of your own
+        that leads to it, where providers block Telegram's.
     :param invite_link: makes the link for a session, such as an invite link to a channel whose
         name is the session id; whatever it raises, and more than ``invite_patience`` seconds,
         lead to the bot instead.
@@ -63,7 +66,10 @@ class Landing:
     :param allowed_origins: pages that may report clicks, such as ``https://example.com``;
         ``"*"`` means all. The server's own origin needs no mention.
     :param per_ip_limit: sessions per minute and address (for IPv6: per /64), and at once after a
-        quiet minute. Mobile providers put many people behind one address. None means no limit.
+        quiet minute. Mobile providers put many people behind one address. None means no limit. It
+        does not apply where nothing tells visitors apart: see :class:`Visitor`.
+    :param clicks_per_day: sessions per day (UTC), so that a flood of clicks does not fill the
+        disk: a click takes about 1 KB. None means no limit.
     :param clock: tells the time of clicks.
     :raises ConfigurationError: when one of them makes no sense.
     """
@@ -75,22 +81,27 @@ class Landing:
         *,
         kind: LinkKind = "start",
         app_name: str | None = None,
+        domain: str = TELEGRAM,
         invite_link: InviteLink | None = None,
         invite_patience: float = _INVITE_PATIENCE,
         trusted_proxies: Collection[str | Address | Network] = (),
         allowed_origins: Collection[str] = (),
         per_ip_limit: float | None = 60,
+        clicks_per_day: int | None = 250_000,
         clock: Clock | None = None,
     ) -> None:
+        _validate(tracker.attribution)
         self._tracker = tracker
-        self._links = BotLinks(bot, kind, app_name)
+        self._links = BotLinks(bot, kind, app_name, domain)
         self._invite_link = invite_link
         self._invite_patience = invite_patience
         self._visitors = Visitors(trusted_proxies)
         self._origins = Origins(allowed_origins)
         self._clock = clock or SystemClock()
         self._limit = PerIpLimit(per_ip_limit, self._clock.monotonic)
-        self._script = _script(self._links)
+        self._daily = DailyLimit(clicks_per_day, self._clock.time)
+        self._told_of_shared = False
+        self._script = gp_js(self._links)
         self._script_etag = sha256(self._script.encode()).hexdigest()[:16]
 
     def routes(self, prefix: str = "") -> list[web.RouteDef]:
@@ -117,17 +128,18 @@ class Landing:
         """Keep a click and redirect to the bot."""
         session_id = None
         if is_person(request):
-            ip = self._visitors.address(request)
-            if self._may_have_one_more(ip):
-                session_id = await self._keep(lambda: self._click_of_visit(request, ip))
+            visitor = self._visitors.find(request)
+            if not self._seconds_to_wait(visitor):
+                session_id = await self._keep(lambda: self._click_of_visit(request, visitor))
         headers = {
             "Location": await self._link(session_id),
             "Cache-Control": "no-store",
+            "Content-Type": "text/plain; charset=utf-8",
             # Neither Telegram nor anybody in between needs to see the click ids.
             "Referrer-Policy": "no-referrer",
             "X-Robots-Tag": "noindex",
         }
-        return web.Response(status=302, headers=headers, content_type="text/plain")
+        return web.Response(status=302, headers=headers)
 
     async def click(self, request: web.Request) -> web.Response:
         """Keep a click that a page reports; answer with the session and the link."""
@@ -146,11 +158,11 @@ class Landing:
             return refused(error.status, error.reason)
         if not is_person(request):
             return web.json_response(plain, headers=headers)
-        ip = self._visitors.address(request)
-        if not self._may_have_one_more(ip):
-            headers["Retry-After"] = str(self._limit.retry_after)
-            return refused(429, "too many clicks from this address", **plain)
-        session_id = await self._keep(lambda: self._click_of_report(request, report, ip))
+        visitor = self._visitors.find(request)
+        if seconds := self._seconds_to_wait(visitor):
+            headers["Retry-After"] = str(seconds)
+            return refused(429, "too many clicks from this address, or today", **plain)
+        session_id = await self._keep(lambda: self._click_of_report(request, report, visitor))
         if session_id is None:
             return refused(503, "the click could not be kept", **plain)
         link = await self._link(session_id)
@@ -178,11 +190,34 @@ class Landing:
             response.body = None
         return response
 
-    def _may_have_one_more(self, ip: str | None) -> bool:
-        allowed = self._limit.take(ip)
-        if not allowed:
-            self._tracker.counts["clicks_limited"] += 1
-        return allowed
+    def _seconds_to_wait(self, visitor: Visitor) -> int:
+        """Count one more click; 0 when it may be kept, else when to try again."""
+        if not self._limit.take(visitor.address or UNIX):
+            if not visitor.is_shared:
+                self._tracker.counts["clicks_limited"] += 1
+                return self._limit.retry_after
+            self._tell_of_shared(visitor)
+        if self._daily.take():
+            return 0
+        self._tracker.counts["clicks_limited"] += 1
+        if self._daily.is_first_refusal:
+            logger.error(
+                "clicks_per_day=%s is reached: until midnight (UTC) people who click an ad get to "
+                "the bot without a session",
+                self._daily.per_day,
+            )
+        return self._daily.retry_after
+
+    def _tell_of_shared(self, visitor: Visitor) -> None:
+        if not self._told_of_shared:
+            self._told_of_shared = True
+            logger.warning(
+                "more than per_ip_limit=%s clicks a minute come from %s, which stands for all "
+                "visitors, so that the limit does not apply: have the proxy in front send "
+                "X-Forwarded-For, and name it in trusted_proxies",
+                self._limit.per_minute,
+                visitor.address or "a Unix socket",
+            )
 
     async def _keep(self, click: Callable[[], Click]) -> str | None:
         """Keep a click; None when it could not be kept."""
@@ -199,21 +234,24 @@ class Landing:
             return self._links.plain
         if self._invite_link is not None:
             try:
-                link: object = await _within(self._invite_patience, self._invite_link(session_id))
-                if isinstance(link, str) and _INVITE_LINK.fullmatch(link):
+                made: object = await _within(self._invite_patience, self._invite_link(session_id))
+                link = self._links.invite(made)
+                if link is not None:
                     return link
-                logger.error("invite_link must return a t.me link, not %s", short_repr(link))
+                logger.error(
+                    "invite_link must return a link of Telegram's, not %s", short_repr(made)
+                )
             except Exception:
                 logger.exception("no invite link could be made; the person goes to the bot")
             self._tracker.counts["invite_errors"] += 1
         return self._links.with_session(session_id)
 
-    def _click_of_visit(self, request: web.Request, ip: str | None) -> Click:
+    def _click_of_visit(self, request: web.Request, visitor: Visitor) -> Click:
         path = request.raw_path if request.raw_path.startswith("/") else request.path_qs
-        url = f"{self._visitors.scheme(request)}://{request.host}{path}"
+        url = f"{visitor.scheme}://{request.host}{path}"
         return Click(
             at=utc_from_timestamp(self._clock.time()),
-            ip=ip,
+            ip=visitor.address,
             user_agent=fields.user_agent(request),
             url=fields.address(url),
             referrer=fields.address(request.headers.get("Referer")),
@@ -225,12 +263,12 @@ class Landing:
         self,
         request: web.Request,
         report: dict[str, str],
-        ip: str | None,
+        visitor: Visitor,
     ) -> Click:
         url = report.get("url") or request.headers.get("Referer") or ""
         return Click(
             at=utc_from_timestamp(self._clock.time()),
-            ip=ip,
+            ip=visitor.address,
             user_agent=fields.user_agent(request),
             url=fields.address(url),
             referrer=fields.address(report.get("referrer")),
@@ -239,17 +277,28 @@ class Landing:
         )
 
 
+def _validate(attribution: Attribution) -> None:
+    """Check that a session id of ours can come back by a deep link.
+
+    :raises ConfigurationError: when the grammar of the bot's payloads does not let it pass.
+    """
+    try:
+        session_id = attribution.session_id(_SAMPLE_SESSION_ID)
+    except Exception as error:
+        msg = (
+            f"Attribution(parse=...) fails on {_SAMPLE_SESSION_ID}, which Landing puts into links"
+        )
+        raise ConfigurationError(msg) from error
+    if session_id != _SAMPLE_SESSION_ID:
+        msg = (
+            f"Attribution(pattern=..., parse=...) reads {short_repr(session_id)} from "
+            f"{_SAMPLE_SESSION_ID}: it must take the session ids that Landing puts into links"
+        )
+        raise ConfigurationError(msg)
+
+
 def _preferring(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return {name: first.get(name) or other for name, other in second.items()}
-
-
-def _script(links: BotLinks) -> str:
-    """Return gp.js for this bot, without comments and indentation."""
-    source = files("gp_aiogram.web").joinpath("gp.js").read_text(encoding="utf-8")
-    for name, value in (("BOT", links.bot), ("KIND", links.kind)):
-        source = source.replace(f'"%{name}%"', json.dumps(value))
-    lines = (line.strip() for line in source.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 async def _within(seconds: float, working: Awaitable[T]) -> T:
@@ -257,10 +306,20 @@ async def _within(seconds: float, working: Awaitable[T]) -> T:
 
     :raises TimeoutError: when it took longer.
     """
+    loop = asyncio.get_running_loop()
+    waiting = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiting.done():
+            waiting.set_result(None)
+
     task = asyncio.ensure_future(working)
+    task.add_done_callback(wake)
+    timer = loop.call_later(seconds, wake)
     try:
-        await asyncio.wait([task], timeout=seconds)
+        await waiting
     finally:
+        timer.cancel()
         task.cancel()
     if not task.done():
         task.add_done_callback(lambda late: late.cancelled() or late.exception())

@@ -1,4 +1,4 @@
-"""How many clicks one address may have."""
+"""How many clicks one address may have, and all of them in a day."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ipaddress import IPv6Address
 
 from gp_aiogram.errors import ConfigurationError, short_repr
 
-#: What one subscriber of an IPv6 provider is given at least (RFC 6177): he is one visitor.
+#: What one subscriber of an IPv6 provider is given at least (RFC 6177): they are one visitor.
 _IPV6_PREFIX = 64
 
 _SECONDS = 60.0
+_SECONDS_OF_DAY = 24 * 60 * 60
 
 
 class PerIpLimit:
@@ -36,7 +37,7 @@ class PerIpLimit:
             wrong = short_repr(per_minute)
             msg = f"Landing(per_ip_limit=...) must be a positive number, not {wrong}"
             raise ConfigurationError(msg)
-        self._burst = per_minute
+        self.per_minute = per_minute
         self._monotonic = monotonic
         self._most = most
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -47,24 +48,61 @@ class PerIpLimit:
     @property
     def retry_after(self) -> int:
         """Whole seconds after which an address that is over the limit may have one more."""
-        return math.ceil(_SECONDS / self._burst) if self._burst else 0
+        return math.ceil(_SECONDS / self.per_minute) if self.per_minute else 0
 
-    def take(self, ip: str | None) -> bool:
-        """Tell whether an address may have one more, and count it.
-
-        :param ip: None for a visitor whose address nobody knows; he is not limited.
-        """
-        if self._burst is None or ip is None:
+    def take(self, address: str) -> bool:
+        """Tell whether an address may have one more, and count it."""
+        if self.per_minute is None:
             return True
-        key = _subscriber(ip)
+        key = _subscriber(address)
         now = self._monotonic()
-        left, since = self._buckets.pop(key, (float(max(self._burst, 1)), now))
-        left = min(max(self._burst, 1), left + (now - since) * self._burst / _SECONDS)
+        most = max(self.per_minute, 1.0)
+        left, since = self._buckets.pop(key, (most, now))
+        left = min(most, left + (now - since) * self.per_minute / _SECONDS)
         allowed = left >= 1
         self._buckets[key] = (left - 1 if allowed else left, now)
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return allowed
+
+
+class DailyLimit:
+    """Counts what there is in a day (UTC).
+
+    :param per_day: how many there may be; None means any number.
+    :param time: seconds since the Unix epoch.
+    :raises ConfigurationError: when the limit is no positive whole number.
+    """
+
+    def __init__(self, per_day: int | None, time: Callable[[], float]) -> None:
+        if per_day is not None and not (_is_positive(per_day) and isinstance(per_day, int)):
+            wrong = short_repr(per_day)
+            msg = f"Landing(clicks_per_day=...) must be a positive whole number, not {wrong}"
+            raise ConfigurationError(msg)
+        self.per_day = per_day
+        self._time = time
+        self._day = 0
+        self._taken = 0
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds until the next day."""
+        return math.ceil(_SECONDS_OF_DAY - self._time() % _SECONDS_OF_DAY)
+
+    @property
+    def is_first_refusal(self) -> bool:
+        """Whether what was refused last was the first of its day."""
+        return self.per_day is not None and self._taken == self.per_day + 1
+
+    def take(self) -> bool:
+        """Tell whether there may be one more today, and count it."""
+        if self.per_day is None:
+            return True
+        day = int(self._time() // _SECONDS_OF_DAY)
+        if day != self._day:
+            self._day, self._taken = day, 0
+        self._taken += 1
+        return self._taken <= self.per_day
 
 
 def _is_positive(value: object) -> bool:
@@ -76,7 +114,7 @@ def _is_positive(value: object) -> bool:
     )
 
 
-def _subscriber(ip: str) -> str:
-    if ":" not in ip:
-        return ip
-    return IPv6Address(ip).packed[: _IPV6_PREFIX // 8].hex()
+def _subscriber(address: str) -> str:
+    if ":" not in address:
+        return address
+    return IPv6Address(address).packed[: _IPV6_PREFIX // 8].hex()

@@ -1,4 +1,4 @@
-"""The bot's own t.me links, fixed by configuration."""
+"""The bot's own links, fixed by configuration."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from gp_aiogram.errors import ConfigurationError, short_repr
 
 LinkKind = Literal["start", "startapp", "startgroup"]
 
+#: Telegram's domain, and those that it keeps beside it.
+TELEGRAM = "t.me"
+_ALIASES = frozenset({TELEGRAM, "telegram.me", "telegram.dog"})
+
+_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*", re.IGNORECASE)
+
 #: Telegram's rule for usernames, and the shortest that were ever given out.
 _USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,31}")
 
 #: The short name of a Mini App, as BotFather asks for it.
 _APP_NAME = re.compile(r"[A-Za-z0-9_]{3,30}")
+
+_INVITE = re.compile(r"https://(?P<domain>[A-Za-z0-9.-]+)(?P<path>/[!-~]+)")
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,14 @@ class BotLinks:
     :param kind: ``"start"`` opens the chat with the bot, ``"startgroup"`` has the person choose a
         group for it, ``"startapp"`` opens a Mini App.
     :param app_name: short name of the Mini App; None means the bot's main one.
+    :param domain: of the links: Telegram's, or one that leads to it.
     :raises ConfigurationError: when one of them makes no sense.
     """
 
     bot: str
     kind: LinkKind = "start"
     app_name: str | None = None
+    domain: str = TELEGRAM
     #: The link of a person without a session.
     plain: str = field(init=False)
 
@@ -56,7 +66,12 @@ class BotLinks:
                     f"Landing(app_name=...) must be a short name, not {short_repr(self.app_name)}"
                 )
                 raise ConfigurationError(msg)
+        domain: object = self.domain
+        if not isinstance(domain, str) or not _DOMAIN.fullmatch(domain):
+            msg = f"Landing(domain=...) must be a domain such as t.me, not {short_repr(domain)}"
+            raise ConfigurationError(msg)
         object.__setattr__(self, "bot", bot)
+        object.__setattr__(self, "domain", domain.lower())
         needs_kind = self.kind != "start" and self.app_name is None
         object.__setattr__(self, "plain", self._base + (f"?{self.kind}" if needs_kind else ""))
 
@@ -64,7 +79,18 @@ class BotLinks:
         """Return the link that carries a session into the bot."""
         return f"{self._base}?{self.kind}={session_id}"
 
+    def invite(self, link: object) -> str | None:
+        """Return an invite link, which Telegram makes for ``t.me``, with the domain chosen here.
+
+        :return: None when it is no link of Telegram's.
+        """
+        match = _INVITE.fullmatch(link) if isinstance(link, str) else None
+        if match is None or match["domain"].lower() not in {*_ALIASES, self.domain}:
+            return None
+        domain = self.domain if match["domain"].lower() == TELEGRAM else match["domain"]
+        return f"https://{domain}{match['path']}"
+
     @property
     def _base(self) -> str:
         app = f"/{self.app_name}" if self.app_name else ""
-        return f"https://t.me/{self.bot}{app}"
+        return f"https://{self.domain}/{self.bot}{app}"

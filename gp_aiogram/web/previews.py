@@ -7,15 +7,18 @@ from functools import lru_cache
 
 from aiohttp import web
 
-#: Link previews and crawlers, by the names that they give themselves. ``bot`` covers TelegramBot,
-#: Googlebot, Slackbot, Twitterbot and their like; Cubot is a maker of phones. People in the
-#: browsers within Facebook, Instagram and TikTok (FBAN, Instagram, musical_ly) are none of these.
+#: Link previews, crawlers and the robots that review ads, by the names that they give themselves.
+#: ``bot`` covers TelegramBot, Googlebot, Slackbot, FacebookBot and their like, ``spider`` those of
+#: TikTok (TikTokSpider, Bytespider), ``meta-`` those that Meta documents ("Meta Web Crawlers");
+#: Cubot is a maker of phones. People in the browsers within Facebook, Instagram and TikTok (FBAN,
+#: Instagram, musical_ly, BytedanceWebview) are none of these.
 _MACHINE = re.compile(
     r"""
-    (?<!cu)bot(?![a-z]) | crawl | spider | ^WhatsApp/ | facebookexternalhit | Facebot
-    | facebookcatalog | meta-external | Slack-ImgProxy | vkShare | SkypeUriPreview
-    | Google-InspectionTool | Google-Read-Aloud | GoogleOther | Mediapartners-Google
-    | Chrome-Lighthouse | BingPreview | Iframely | Embedly | Snap[ ]URL[ ]Preview | ia_archiver
+    (?<!cu)bot(?![a-z]) | crawl | spider | ^WhatsApp/ | ^adreview/ | ^cortex/ | ^visionutils/
+    | facebook(?:externalhit|externalua|catalog|platform|scraper) | meta-(?:external|webindexer)
+    | Slack-ImgProxy | vkShare | SkypeUriPreview | Google-InspectionTool | Google-Read-Aloud
+    | GoogleOther | Mediapartners-Google | Chrome-Lighthouse | BingPreview | Iframely | Embedly
+    | Snap[ ]URL[ ]Preview | ia_archiver
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -37,9 +40,11 @@ def is_person(request: web.Request) -> bool:
     """
     if request.method == "HEAD":
         return False
-    if any(_NOT_YET.search(request.headers.get(name, "")) for name in _PURPOSES):
-        return False
-    user_agent = request.headers.get("User-Agent", "").strip()
+    headers = request.headers
+    for name in _PURPOSES:
+        if name in headers and _NOT_YET.search(headers[name]):
+            return False
+    user_agent = headers.get("User-Agent", "").strip()
     return bool(user_agent) and not _is_machine(user_agent[:_READ])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -21,11 +23,31 @@ UNIX = "unix"
 _SCHEMES = frozenset({"http", "https"})
 
 
+class Visitor(NamedTuple):
+    """Where a request comes from.
+
+    :param address: the visitor's; the peer's when no better one can be believed, and None when
+        that is a Unix socket.
+    :param scheme: by which the visitor came.
+    :param is_shared: the address stands for all visitors, since nothing tells them apart: a peer
+        with an inner address, or a proxy that does not say whom it forwards.
+    """
+
+    address: str | None
+    scheme: str
+    is_shared: bool
+
+
+class _Peer(NamedTuple):
+    address: Address | None
+    is_proxy: bool
+
+
 class Visitors:
     """Finds the visitor's address and scheme behind trusted proxies.
 
     ``X-Forwarded-For`` and ``Forwarded`` (RFC 7239) are read only when the peer is trusted, from
-    the right: the first hop that is no trusted proxy is the visitor, whatever he wrote further
+    the right: the first hop that is no trusted proxy is the visitor, whatever they wrote further
     left. When both headers are there and name different visitors, neither is believed, since one
     of them may be the visitor's own.
 
@@ -45,39 +67,44 @@ class Visitors:
         except ValueError as error:
             msg = f"trusted_proxies must hold addresses or networks: {error}"
             raise ConfigurationError(msg) from error
-        self._warned = False
+        self._peer = lru_cache(maxsize=1024)(self._read_peer)
+        self._warned: set[str] = set()
 
-    def address(self, request: web.Request) -> str | None:
-        """Return the visitor's address; the peer's when no better one can be believed."""
-        peer = read_address(request.remote or "")
-        fallback = None if peer is None else str(peer)
-        if not self._is_proxy(peer):
-            self._warn(request, peer)
-            return fallback
+    def find(self, request: web.Request) -> Visitor:
+        """Tell where a request comes from."""
+        peer = self._peer(request.remote)
+        if not peer.is_proxy:
+            return self._unforwarded(request, peer.address)
+        scheme = _forwarded_scheme(request) or request.scheme
         claims = {
             self._farthest(hops)
             for hops in (_x_forwarded_for(request), _forwarded_for(request))
             if hops
         }
-        if len(claims) != 1:
-            return fallback
-        (visitor,) = claims
-        public = None if visitor is None else public_address(visitor)
-        return fallback if public is None else str(public)
+        if len(claims) > 1:
+            self._warn_once(
+                "X-Forwarded-For and Forwarded name different visitors, and neither is believed: "
+                "have the proxy remove the one that it does not set",
+            )
+            return Visitor(_text(peer.address), scheme, is_shared=False)
+        claim = next(iter(claims), None)
+        address = None if claim is None else public_address(claim)
+        return Visitor(_text(address or peer.address), scheme, is_shared=address is None)
 
-    def scheme(self, request: web.Request) -> str:
-        """Return the scheme by which the visitor came."""
-        if self._is_proxy(read_address(request.remote or "")):
-            told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
-            if not told and (elements := _forwarded(request)):
-                told = elements[-1].get("proto", "").lower()
-            if told in _SCHEMES:
-                return told
-        return request.scheme
+    def _unforwarded(self, request: web.Request, address: Address | None) -> Visitor:
+        is_shared = address is None or public_address(address) is None
+        if is_shared and ("X-Forwarded-For" in request.headers or "Forwarded" in request.headers):
+            self._warn_once(
+                f"{address or 'the peer at a Unix socket (unix)'} forwards visitors but is not "
+                "named in trusted_proxies: all of them count as one address",
+            )
+        return Visitor(_text(address), request.scheme, is_shared)
 
-    def _is_proxy(self, address: Address | None) -> bool:
-        if address is None:
-            return self._unix
+    def _read_peer(self, remote: str | None) -> _Peer:
+        address = read_address(remote or "")
+        return _Peer(address, self._unix if address is None else self._is_trusted(address))
+
+    def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
 
     def _farthest(self, hops: list[str]) -> Address | None:
@@ -85,21 +112,25 @@ class Visitors:
         address: Address | None = None
         for hop in reversed(hops):
             address = read_address(hop)
-            if address is None or not self._is_proxy(address):
+            if address is None or not self._is_trusted(address):
                 break
         return address
 
-    def _warn(self, request: web.Request, peer: Address | None) -> None:
-        """Say once that the operator seems to have forgotten his proxy."""
-        if self._warned or (peer is not None and public_address(peer) is not None):
-            return
-        if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
-            self._warned = True
-            logger.warning(
-                "%s forwards visitors but is not named in trusted_proxies: "
-                "all of them count as one address",
-                peer or "the peer at a Unix socket ('unix')",
-            )
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning("%s", text)
+
+
+def _text(address: Address | None) -> str | None:
+    return None if address is None else str(address)
+
+
+def _forwarded_scheme(request: web.Request) -> str | None:
+    told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+    if not told and (elements := _forwarded(request)):
+        told = elements[-1].get("proto", "").lower()
+    return told if told in _SCHEMES else None
 
 
 def _x_forwarded_for(request: web.Request) -> list[str]:

@@ -16,6 +16,7 @@ from fixtures.recorder import Feed, Recorder
 from gp_aiogram import (
     Attribution,
     Event,
+    EventError,
     MemoryStore,
     Session,
     Store,
@@ -92,10 +93,15 @@ async def test_failing_is_logged_and_counted_and_not_the_bots_business(
         return "handled"
 
     monkeypatch.setattr(store.outbox, "accept", accept)
+    error = EventError("before_send failed")
+    assert await feed(updates.start()) == "handled"
+    assert tracker.counts["auto_errors"] == 1
+    assert f"an update recorded nothing: {error}" in caplog.text
     for count, error in enumerate([StoreError("the disk is full"), OSError("no disk")], start=1):
         assert await feed(updates.start()) == "handled"
-        assert tracker.counts["auto_errors"] == count
-        assert f"an update recorded nothing: {error}" in caplog.text
+        assert tracker.counts["journaled"] == count
+    assert "StoreError: the disk is full" in caplog.text
+    assert caplog.text.count("kept in the journal: event Start of user 7") == 2
     assert errors == []
 
 

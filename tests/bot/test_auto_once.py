@@ -19,10 +19,10 @@ from fixtures.recorder import Feed, Recorder
 from gp_aiogram import (
     Attribution,
     Event,
+    EventError,
     MemoryStore,
     Outbox,
     SQLiteStore,
-    StoreError,
     Tracker,
     UserTracker,
     track,
@@ -127,7 +127,7 @@ async def test_a_handler_that_fails_to_record_leaves_it_to_auto(
     dp: Dispatcher, feed: Feed, recorded: Recorded, store: MemoryStore
 ) -> None:
     async def handler(event: TelegramObject, gp: UserTracker) -> None:
-        with pytest.raises(StoreError):
+        with pytest.raises(EventError):
             await gp.deposit(value=1)
 
     fail_once(store.outbox)
@@ -155,8 +155,8 @@ def fail_once(outbox: Outbox) -> None:
 
     async def failing(entry: Entry) -> AcceptResult:
         outbox.accept = accept  # type: ignore[method-assign] - only once
-        msg = "the disk is busy"
-        raise StoreError(msg)
+        msg = "no such event"
+        raise EventError(msg)
 
     outbox.accept = failing  # type: ignore[method-assign] - only once
 

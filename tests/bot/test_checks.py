@@ -187,6 +187,22 @@ async def test_destinations_of_ones_own_are_asked() -> None:
     await start(track("Other", value=5, currency="EUR"), Picky())
 
 
+class Undecided(Picky):
+    """Fails to say what it wants; such a destination gets every event."""
+
+    def accepts(self, event: Event) -> bool:
+        raise ZeroDivisionError(event.name)
+
+
+async def test_a_destination_that_fails_to_answer_is_taken_to_get_the_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = await refusal(track("Club joined", value=5, currency="EUR"), Undecided())
+    assert "picky does not take EUR" in said
+    assert "picky: accepts() failed for Club joined" in caplog.text
+    await start(track("Club joined", value=5, currency="USD"), Undecided())
+
+
 async def test_every_decorator_of_every_router_is_looked_at() -> None:
     tracker, dp = Tracker([tiktok()], store=MemoryStore()), Dispatcher()
     tracker.setup(dp)

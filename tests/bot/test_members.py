@@ -119,7 +119,7 @@ DEPARTURES = [
     change("member", "left"),
     change("administrator", "left"),
     change("in", "left"),
-    change("in", "out"),  # whoever is restricted stays so when he leaves
+    change("in", "out"),  # who is restricted stays so when they leave
 ]
 
 NEITHER = [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,9 +38,12 @@ from gp_aiogram import (
     Event,
     EventRejected,
     RateLimited,
+    SQLiteStore,
 )
-from gp_aiogram.delivery.lane import LEASE, LOOK_AGAIN
+from gp_aiogram.delivery.lane import LEASE, LOOK_AGAIN, Lane
 from gp_aiogram.delivery.pacing import FAILURES_TO_OPEN, PROBE_REFUSED
+from gp_aiogram.stores.contract import Outbox
+from gp_aiogram.stores.records import DeliveryFilter, Entry
 from gp_aiogram.testing import ManualClock
 
 
@@ -216,13 +222,13 @@ async def test_a_search_does_not_wait_for_more_events_to_gather(outbox, house, m
     assert await states(outbox) == {"delivered": 7, "dead": 1}
 
 
-async def test_a_rejected_batch_shows_that_the_destination_answers(outbox):
+async def test_a_rejected_batch_shows_that_the_destination_answers(outbox, caplog):
     down = [DeliveryFailed("HTTP 503")] * (FAILURES_TO_OPEN - 1)
     shop = Batching(*down, EventRejected("HTTP 400"), *down)
     await accept(outbox, *numbered(8))
     lane = lane_to(shop, outbox)
     await rounds(lane, outbox, HOUR)
-    assert lane.state == "healthy"
+    assert "its events wait" not in caplog.text
     assert await states(outbox) == {"delivered": 8}
     assert len(shop.requests) >= 2 * FAILURES_TO_OPEN
 
@@ -315,3 +321,32 @@ async def test_a_crash_in_the_middle_of_a_search_costs_one_lease(outbox, clock):
     clock.advance(LEASE)
     await drain(lane)
     assert sorted(shop.taken) == sorted(set(numbered(8)) - {"e0002"})
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Outbox]:
+    store = SQLiteStore(path)
+    await store.open()
+    try:
+        yield store.outbox
+    finally:
+        await store.close()
+
+
+async def test_a_search_goes_on_where_it_was_when_the_program_starts_again(tmp_path):
+    ids = numbered(64)
+    shop = Picky(["e0003", "e0040"])
+    path = tmp_path / "gp.sqlite3"
+    async with opened(path) as outbox:
+        for event_id in ids:
+            event = Event(event_id, "REG", datetime.now(timezone.utc), telegram_id=42)
+            assert await outbox.accept(Entry(event, ["shop"])) == "stored"
+    is_due = True
+    while is_due:
+        async with opened(path) as outbox:
+            await Lane(shop, outbox).run_once()
+            is_due = await outbox.wait("shop", 0)
+            dead = await outbox.select(DeliveryFilter(states=frozenset({"dead"})))
+    assert sorted(shop.taken) == sorted(set(ids) - shop.bad)
+    assert {letter.event.event_id for letter in dead} == shop.bad
+    assert len(shop.requests) <= 2 * 2 * 7

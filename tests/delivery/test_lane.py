@@ -1,16 +1,14 @@
-"""What becomes of a delivery, and when a destination is left alone."""
+"""What becomes of a delivery."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from fixtures.delivery import (
-    DAY,
     HOUR,
     Batching,
     Scripted,
@@ -20,7 +18,6 @@ from fixtures.delivery import (
     lane_to,
     next_due,
     numbered,
-    replay,
     rounds,
     states,
     the,
@@ -314,186 +311,6 @@ async def test_a_rejected_probe_proves_that_the_destination_is_back(outbox, cloc
     await lane.run_once()
     assert lane.state == "healthy"
     assert (await states(outbox))["dead"] == 1
-
-
-# Pauses, asked for or because of credentials
-
-
-@pytest.mark.parametrize(
-    ("error", "state", "wait"),
-    [
-        (RateLimited("HTTP 429"), "throttled", 60),
-        (RateLimited("HTTP 429", retry_after=7), "throttled", 7),
-        (DestinationMisconfigured("HTTP 401"), "refused", PROBE_REFUSED),
-    ],
-)
-async def test_a_pause_counts_no_attempt_and_writes_no_row(outbox, error, state, wait):
-    await accept(outbox, "e1", "e2")
-    before = [await the(outbox, "e1"), await the(outbox, "e2")]
-    lane = lane_to(Scripted(error, error), outbox)
-    assert await lane.run_once() == wait
-    assert lane.state == state
-    assert [await the(outbox, "e1"), await the(outbox, "e2")] == before
-    assert outbox.written == []
-    assert lane.counts == {}
-
-
-@pytest.mark.parametrize("error", [RateLimited("HTTP 429"), DestinationMisconfigured("HTTP 401")])
-async def test_during_a_pause_the_outbox_is_left_alone(outbox, clock, error):
-    await accept(outbox, "e1")
-    lane = lane_to(Scripted(error), outbox)
-    await lane.run_once()
-    outbox.calls.clear()
-    for _ in range(5):
-        clock.advance(5)
-        assert await lane.run_once() > 0
-    assert outbox.calls == []
-
-
-async def test_a_batch_that_is_not_sent_yet_when_another_meets_a_pause_is_given_back(outbox):
-    class Wide(Batching):
-        concurrency = 2
-
-    shop = Wide(RateLimited("HTTP 429"))
-    await accept(outbox, *numbered(1001))
-    # The first batch is still being prepared when the second has its answer.
-    await lane_to(shop, outbox).run_once()
-    assert shop.requests == [["e1000"]]
-    assert outbox.written == []
-    assert await outbox.wait("shop", 0)
-
-
-async def test_a_throttled_destination_gets_everything_once_it_has_waited(outbox, clock):
-    shop = Batching(RateLimited("HTTP 429", retry_after=30))
-    await accept(outbox, *numbered(500))
-    lane = lane_to(shop, outbox)
-    clock.advance(await lane.run_once())
-    await lane.run_once()
-    assert [len(request) for request in shop.requests] == [500, 500]
-    assert await states(outbox) == {"delivered": 500}
-
-
-async def test_throttling_for_days_uses_up_no_attempt(outbox):
-    shop = Scripted(*[RateLimited("HTTP 429", retry_after=3600)] * 72)
-    await accept(outbox, "e1")
-    lane = lane_to(shop, outbox)
-    await rounds(lane, outbox, 3 * DAY)
-    assert (await the(outbox, "e1")).attempts == 0
-    await lane.run_once()
-    assert await states(outbox) == {"delivered": 1}
-
-
-async def test_a_bad_key_pauses_the_destination_and_keeps_every_event_for_days(outbox):
-    shop = Batching(*[DestinationMisconfigured("HTTP 401: bad key")] * 10_000)
-    ids = numbered(2000)
-    await accept(outbox, *ids)
-    lane = lane_to(shop, outbox)
-    await rounds(lane, outbox, 3 * DAY)
-    assert lane.state == "refused"
-    assert await states(outbox) == {"pending": 2000}
-    probes = [len(request) for request in shop.requests[1:]]
-    assert set(probes) == {1}
-    assert len(probes) == 3 * DAY / PROBE_REFUSED - 1
-    assert {(await the(outbox, event_id)).attempts for event_id in ids} == {0}
-    # Somebody fixes the key.
-    shop.script.clear()
-    shop.requests.clear()
-    await rounds(lane, outbox, PROBE_REFUSED + 1)
-    assert lane.state == "healthy"
-    assert [len(request) for request in shop.requests] == [1, 10, 100, 1000, 889]
-    assert sorted(shop.taken) == ids
-
-
-@pytest.mark.parametrize("ambiguous", ["retry", "hold"])
-async def test_an_event_that_is_refused_for_its_own_sake_does_not_block_the_others(
-    outbox, ambiguous
-):
-    class Firewall(Scripted):
-        async def send(self, events: Sequence[Event]) -> Any:
-            if events[0].event_id == "evil":
-                msg = "HTTP 403"
-                raise DestinationMisconfigured(msg)
-            return await super().send(events)
-
-    shop = Firewall(ambiguous=ambiguous)
-    await accept(outbox, "evil", *numbered(200))
-    lane = lane_to(shop, outbox)
-    await rounds(lane, outbox, HOUR)
-    assert sorted(shop.taken) == numbered(200)
-    evil = await the(outbox, "evil")
-    assert (evil.state, evil.attempts) == ("pending", 0)
-    await accept(outbox, "later")
-    await rounds(lane, outbox, HOUR)
-    assert "later" in shop.taken
-
-
-# Age
-
-
-async def test_an_event_over_the_platforms_age_limit_is_never_sent_and_the_rest_is(outbox):
-    shop = Batching()
-    shop.max_age = timedelta(days=7)
-    await accept(outbox, "old", age=7 * DAY + 1)
-    await accept(outbox, "young", age=7 * DAY)
-    await accept(outbox, "older", age=8 * DAY)
-    await lane_to(shop, outbox).run_once()
-    assert shop.requests == [["young"]]
-    assert [letter.event.event_id for letter in await dead_letters(outbox)] == ["old", "older"]
-    assert (await the(outbox, "old")).reason == "over age: the event is older than 7 days"
-
-
-async def test_without_an_age_limit_an_old_event_is_sent(outbox):
-    shop = Scripted()
-    await accept(outbox, "old", age=10_000 * DAY)
-    await lane_to(shop, outbox).run_once()
-    assert shop.taken == ["old"]
-
-
-async def test_no_age_is_too_long_to_be_a_limit(outbox):
-    shop = Scripted()
-    shop.max_age = shop.retry_for = timedelta.max
-    await accept(outbox, "e1", age=10_000 * DAY)
-    await lane_to(shop, outbox).run_once()
-    assert shop.taken == ["e1"]
-
-
-async def test_a_batch_of_nothing_but_old_events_is_not_sent(outbox):
-    shop = Batching()
-    shop.max_age = timedelta(days=1)
-    await accept(outbox, *numbered(5), age=2 * DAY)
-    lane = lane_to(shop, outbox)
-    await lane.run_once()
-    assert shop.requests == []
-    assert await states(outbox) == {"dead": 5}
-    assert lane.counts == {"dead": 5}
-
-
-async def test_an_event_that_never_gets_through_is_given_up_after_30_days_of_trying(outbox):
-    shop = Scripted(*[DeliveryFailed("HTTP 500")] * 10_000)
-    await accept(outbox, "e1")
-    lane = lane_to(shop, outbox)
-    await rounds(lane, outbox, 29.9 * DAY)
-    assert await states(outbox) == {"pending": 1}
-    await rounds(lane, outbox, 0.2 * DAY)
-    (letter,) = await dead_letters(outbox)
-    assert letter.reason == "over age: tried for 30 days, last: HTTP 500"
-    assert letter.attempts < 30 * 24 * 2
-
-
-async def test_a_replayed_event_gets_its_days_and_attempts_again_and_keeps_its_id(outbox):
-    shop = Scripted(*[DeliveryFailed("HTTP 500")] * 10_000)
-    await accept(outbox, "e1")
-    lane = lane_to(shop, outbox)
-    await rounds(lane, outbox, 31 * DAY)
-    assert await states(outbox) == {"dead": 1}
-    assert await replay(outbox) == 1
-    await lane.run_once()
-    delivery = await the(outbox, "e1")
-    assert (delivery.state, delivery.attempts) == ("pending", 1)
-    shop.script.clear()
-    await rounds(lane, outbox, 1 * DAY)
-    assert shop.taken == ["e1"]
-    assert await states(outbox) == {"delivered": 1}
 
 
 # Long requests

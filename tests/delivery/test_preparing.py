@@ -108,7 +108,9 @@ async def test_what_breaks_the_contract_is_logged_once_with_its_traceback(outbox
     await accept(outbox, *numbered(100))
     await lane_to(shop, outbox).run_once()
     failures = [record for record in caplog.records if record.exc_info]
-    assert [record.getMessage() for record in failures] == ["shop: prepare() failed"] * 2
+    assert [record.getMessage() for record in failures] == [
+        "shop: prepare() failed unexpectedly"
+    ] * 2
     assert {record.exc_info[0] for record in failures} == {KeyError, ZeroDivisionError}
     assert "shop: 99 event(s) given up: KeyError in prepare(), see the log" in caplog.messages
 

@@ -19,10 +19,7 @@ from fixtures.delivery import (
     the,
     until,
 )
-from gp_aiogram import (
-    Event,
-    StoreError,
-)
+from gp_aiogram import Event, StoreError
 from gp_aiogram.delivery.lane import LEASE
 
 FULL = StoreError("disk full")

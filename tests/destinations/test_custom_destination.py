@@ -35,7 +35,7 @@ def test_the_class_is_under_twenty_lines_of_code() -> None:
 
 
 async def test_it_delivers_by_get_and_is_told_apart(keitaro: Any) -> None:
-    statuses = iter([200, 404, 503])
+    statuses = iter([200, 422, 503])
     queries: list[dict[str, str]] = []
 
     async def postback(request: web.Request) -> web.Response:

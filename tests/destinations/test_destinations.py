@@ -12,9 +12,10 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from fixtures.ad_platforms import CLICK, Backend, deliver, event, purchase
+from fixtures.ad_platforms import CLICK, Backend, deliver, event, failure, purchase
 from gp_aiogram import (
     ConfigurationError,
+    DeliveryFailed,
     Destination,
     Event,
     EventRejected,
@@ -25,6 +26,7 @@ from gp_aiogram import (
     MetaCAPI,
     TikTokEvents,
 )
+from gp_aiogram.destinations.http import TOTAL_TIMEOUT
 
 WORKSPACE = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -206,3 +208,35 @@ async def test_a_body_may_hold_what_json_can_and_utf_8_cannot() -> None:
     transport = httpx.MockTransport(backend)
     await deliver(Own(name="own", base_url="https://example.com", transport=transport), event())
     assert backend.bodies == [{"half": "\ud83c", "large": 2**70}]
+
+
+def test_two_requests_fit_into_one_try() -> None:
+    assert Destination.send_timeout > 2 * TOTAL_TIMEOUT
+
+
+async def test_connections_that_could_not_be_opened_are_opened_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = grampixel(base_url="http://127.0.0.1:1")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    with pytest.raises(OSError, match="No such file"):
+        await deliver(own, event())
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert isinstance(await failure(own), DeliveryFailed)
+    await own.close()
+
+
+def test_a_header_of_a_request_replaces_that_of_the_destination() -> None:
+    class Own(HTTPDestination):
+        async def send(self, batch: Sequence[Event]) -> None:
+            await self.post("x", {}, {"Content-Type": "text/json", "X-API-Key": "2"})
+
+    backend = Backend({})
+    transport = httpx.MockTransport(backend)
+    headers = {"x-api-key": "1"}
+    own = Own(name="own", base_url="https://x.example/y/", headers=headers, transport=transport)
+    asyncio.run(deliver(own, event()))
+    (request,) = backend.requests
+    assert request.headers.get_list("content-type") == ["text/json"]
+    assert request.headers.get_list("x-api-key") == ["2"]
+    assert str(request.url) == "https://x.example/y/x"

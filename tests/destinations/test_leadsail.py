@@ -275,7 +275,7 @@ async def test_the_documents_errors_outrank_the_status(error, kind, words, statu
     [
         (400, EventRejected),
         (401, DestinationMisconfigured),
-        (404, EventRejected),
+        (404, DestinationMisconfigured),
         (429, RateLimited),
         (500, DeliveryFailed),
     ],

@@ -310,6 +310,95 @@ async def test_a_cookie_of_the_same_click_is_kept_and_a_malformed_one_is_not_sen
     assert (user["fbc"], "fbp" in user) == (cookie, False)
 
 
+JUNK = [
+    "IwAR0abc)",
+    "{{fbclid}}",
+    "IwAR0abc#top",
+    "IwAR abc",
+    "IwAR.abc.def",
+    "%23",
+    "é",
+    "x\n",
+    " ",
+]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+async def test_what_is_no_click_id_is_left_out_and_the_event_is_sent(junk):
+    for click in (
+        replace(CLICK, fbclid=junk),
+        replace(CLICK, fbclid=None, fbc=f"fb.1.1767000000000.{junk}"),
+        replace(CLICK, fbclid=junk, fbc=f"fb.1.1767000000000.{junk}"),
+    ):
+        user = (await sent(event(click=click)))["user_data"]
+        assert "fbc" not in user
+        assert user["fbp"] == CLICK.fbp
+
+
+@pytest.mark.parametrize("junk", JUNK)
+async def test_a_cookie_outlives_a_click_id_that_is_none(junk):
+    cookie = "fb.1.1767000000000.IwAR_AbC-d.AQECAQMB"
+    user = (await sent(event(click=replace(CLICK, fbclid=junk, fbc=cookie))))["user_data"]
+    assert user["fbc"] == cookie
+
+
+@pytest.mark.parametrize("junk", JUNK)
+async def test_a_click_id_outlives_a_cookie_that_is_none(junk):
+    user = (await sent(event(click=replace(CLICK, fbc=junk))))["user_data"]
+    assert user["fbc"].endswith(".IwAR_AbC")
+
+
+def refuse_click_ids(body: Mapping[str, Any]) -> Any:
+    """Take nothing when there is a click id."""
+    if any("fbc" in item["user_data"] for item in body["data"]):
+        error = {"code": 100, "error_subcode": 2804001, "message": "Invalid parameter"}
+        return httpx.Response(400, json={"error": error})
+    return taken(body)
+
+
+async def test_an_event_whose_click_id_meta_refuses_is_sent_without_it(caplog):
+    backend = Backend(refuse_click_ids)
+    meta = to(backend, test_event_code="TEST1")
+    caplog.clear()
+    for event_id in ("e1", "e2"):
+        (receipt,) = await deliver(meta, event(event_id=event_id, click=CLICK))
+        assert receipt == {"fbtrace_id": "A1b2"}
+    first, second, *_ = backend.bodies
+    assert first["data"][0]["user_data"].pop("fbc")
+    assert first == second
+    assert len(backend.requests) == 4
+    (message,) = caplog.messages
+    assert "2804001" in message
+
+
+async def test_a_click_id_that_is_refused_costs_no_other_event():
+    backend = Backend(refuse_click_ids)
+    events = recent(9)
+    events[3] = replace(events[3], click=CLICK)
+    states = await through_a_lane(to(backend), events)
+    assert await states() == {"delivered": 9}
+
+
+async def test_without_a_click_id_the_refusal_stands():
+    answer = {"error": {"code": 100, "error_subcode": 2804001, "message": "Invalid parameter"}}
+    backend = Backend(answer, 400)
+    error = await failure(to(backend), event(click=replace(CLICK, fbclid=None)))
+    assert type(error) is EventRejected
+    assert error.reason.startswith("Meta error 100/2804001 (HTTP 400): the click id (fbc) is mal")
+    assert len(backend.requests) == 1
+
+
+async def test_what_meta_says_without_the_click_id_counts():
+    answers = iter(
+        [
+            httpx.Response(400, json={"error": {"code": 100, "error_subcode": 2804001}}),
+            httpx.Response(400, json={"error": {"code": 190, "message": "expired"}}),
+        ]
+    )
+    error = await failure(to(Backend(lambda _: next(answers))), event(click=CLICK))
+    assert type(error) is DestinationMisconfigured
+
+
 # Custom data and money
 
 
@@ -449,6 +538,8 @@ async def test_each_recorded_error_has_its_consequence(case):
     [
         *(({"code": code}, DestinationMisconfigured) for code in (190, 102, 3, 10, 200, 250, 299)),
         ({"code": 190, "error_subcode": 463}, DestinationMisconfigured),
+        *(({"code": code}, DestinationMisconfigured) for code in (12, 101, 104, 803, 2500, 2635)),
+        ({"code": 100, "type": "GraphMethodException"}, DestinationMisconfigured),
         ({"code": 100, "error_subcode": 33}, DestinationMisconfigured),
         *(({"code": code}, RateLimited) for code in (4, 17, 32, 341, 368, 613, 80000, 80014)),
         ({"code": 17, "error_subcode": 2446079}, RateLimited),
@@ -475,7 +566,7 @@ async def test_code_and_subcode_outrank_the_status(error, kind, status):
     [
         *(
             (400, EventRejected),
-            (404, EventRejected),
+            (404, DestinationMisconfigured),
             (401, DestinationMisconfigured),
             (403, DestinationMisconfigured),
             (429, RateLimited),
@@ -493,7 +584,8 @@ async def test_a_code_that_nobody_knows_is_read_by_the_status(error, status, kin
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((status, DeliveryFailed) for status in (200, 400, 404, 408, 502, 503)),
+        *((status, DeliveryFailed) for status in (200, 400, 408, 422, 502, 503)),
+        *((status, DestinationMisconfigured) for status in (401, 402, 403, 404, 405, 407, 410)),
         *((413, EventRejected), (429, RateLimited), (302, DestinationMisconfigured)),
     ],
 )

@@ -236,17 +236,29 @@ async def test_every_web_event_has_a_page(fields, page_url, page):
     assert (await sent(event(**fields), page_url=page_url))["page"] == expected
 
 
-async def test_without_any_page_nothing_is_sent_and_the_reason_says_what_to_set():
-    backend = Backend(GOOD)
-    error = await failure(to(backend))
-    assert isinstance(error, EventRejected)
-    assert "TikTokEvents(page_url=...)" in error.reason
-    assert backend.requests == []
+async def test_without_any_page_that_of_telegram_is_named_and_a_warning_says_what_to_set(caplog):
+    body = await body_of(event(), event(event_id="e2"))
+    assert [item["page"] for item in body["data"]] == [{"url": "https://t.me/"}] * 2
+    (message,) = caplog.messages
+    assert "TikTokEvents(page_url=...)" in message
+
+
+async def test_a_page_that_is_known_makes_no_warning(caplog):
+    await body_of(event(bot_username="shop_bot"), event(click=CLICK))
+    assert caplog.messages == []
 
 
 async def test_a_long_click_id_is_never_cut():
     click = replace(CLICK, ttclid="E.C.P." + "x" * 994)
     assert (await sent(event(click=click)))["user"]["ttclid"] == click.ttclid
+
+
+@pytest.mark.parametrize(
+    "junk", ["__CLICKID__", "{{ttclid}}", "E.C.P.x)", "a b", "E.C.P.x\n", " "]
+)
+async def test_what_is_no_click_id_is_left_out(junk):
+    user = (await sent(event(click=replace(CLICK, ttclid=junk, ttp=junk))))["user"]
+    assert user.keys().isdisjoint({"ttclid", "ttp"})
 
 
 # Fields
@@ -454,15 +466,24 @@ async def test_each_recorded_answer_has_its_consequence(case):
         *((code, RateLimited) for code in (40100, 40132, 51021, 61000)),
         *(
             (code, DestinationMisconfigured)
-            for code in (40001, 40102, 40104, 40105, 40113, 40118, 40130)
+            for code in (
+                40001,
+                40003,
+                40007,
+                40009,
+                40013,
+                40102,
+                40104,
+                40105,
+                40113,
+                40118,
+                40130,
+            )
         ),
         *((code, DestinationMisconfigured) for code in (40006, 40400, 41001)),
         *((code, DeliveryFailed) for code in (40201, 40202, 60001)),
         *((code, DeliveryFailed) for code in (50000, 50002, 51000, 51012, 52000, 53100, 59999)),
-        *(
-            (code, EventRejected)
-            for code in (40000, 40002, 40003, 40007, 40050, 40061, 40062, 49999)
-        ),
+        *((code, EventRejected) for code in (40000, 40002, 40050, 40061, 40062, 49999)),
         *((code, DeliveryFailed) for code in (1, -1, 20002, 70000)),
     ],
 )
@@ -486,7 +507,7 @@ async def test_a_server_may_say_how_long_to_wait():
     [
         *(
             (400, EventRejected),
-            (404, EventRejected),
+            (404, DestinationMisconfigured),
             (302, DestinationMisconfigured),
             (401, DestinationMisconfigured),
             (403, DestinationMisconfigured),

@@ -1,13 +1,15 @@
 """The bot that test_journal.py kills while its store is away.
 
-It reads updates from its standard input, a line of JSON each, and says how long each has held it
-up. What it delivers it appends to a file.
+Importing aiogram takes seconds, so one process imports everything and forks a bot for each line
+that names a folder. The bot reads updates, a line of JSON each, and says how long each has held it
+up, until an empty line. What it delivers it appends to a file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -81,7 +83,7 @@ def new_bot(tracker: Tracker) -> Dispatcher:
     return dp
 
 
-async def main(folder: Path) -> None:
+async def live(folder: Path) -> None:
     tracker = Tracker(
         [Appending(folder / "delivered")],
         store=new_store(folder),
@@ -91,7 +93,7 @@ async def main(folder: Path) -> None:
     await dp.emit_startup()
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
+    while line := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
         began = time.monotonic()
         await dp.feed_raw_update(bot, json.loads(line))
         print(time.monotonic() - began, flush=True)
@@ -99,6 +101,17 @@ async def main(folder: Path) -> None:
     await dp.emit_shutdown()
 
 
+def main() -> None:
+    while folder := sys.stdin.readline().strip():
+        pid = os.fork()
+        if pid == 0:
+            logging.basicConfig(filename=f"{folder}/log", level=logging.INFO)
+            asyncio.run(live(Path(folder)))
+            os._exit(0)
+        print(pid, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print("ended", status, flush=True)
+
+
 if __name__ == "__main__":
-    os.chdir(sys.argv[1])
-    asyncio.run(main(Path(sys.argv[1])))
+    main()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
+import signal
 import sqlite3
+import subprocess
 import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fixtures import updates
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 #: Lives that end by kill -9, for each way of being away.
 KILLS = int(os.environ.get("GP_JOURNAL_KILLS", "4"))
@@ -57,50 +63,73 @@ AWAY = {
 }
 
 
+class Nursery:
+    """The process that forks a bot for each life, one at a time."""
+
+    def __init__(self) -> None:
+        path = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("journal_bot.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        )
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def say(self, line: str) -> None:
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def told(self) -> str:
+        stuck = threading.Timer(60, self._process.kill)
+        stuck.start()
+        line = self._process.stdout.readline()
+        stuck.cancel()
+        assert line, "the bot is stuck, or has ended"
+        return line.strip()
+
+
 class Life:
     """One run of the bot."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, nursery: Nursery, folder: Path) -> None:
+        self._nursery = nursery
+        nursery.say(str(folder))
+        self._pid = int(nursery.told())
+        assert nursery.told() == "ready"
 
-    async def told(self) -> str:
-        line = await asyncio.wait_for(self._process.stdout.readline(), 60)
-        assert line, "the bot has ended"
-        return line.decode().strip()
-
-    async def feed(self, update: dict[str, Any]) -> float:
+    def feed(self, update: dict[str, Any]) -> float:
         """Feed an update, and return for how long it was held up."""
-        self._process.stdin.write(json.dumps(update).encode() + b"\n")
-        return float(await self.told())
+        self._nursery.say(json.dumps(update))
+        return float(self._nursery.told())
 
-    async def kill(self) -> None:
-        self._process.kill()
-        await self._process.wait()
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        assert self._nursery.told() == f"ended {signal.SIGKILL.value}"
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Let everything be delivered, and end."""
-        self._process.stdin.close()
-        assert await asyncio.wait_for(self._process.wait(), 60) == 0
+        self._nursery.say("")
+        assert self._nursery.told() == "ended 0"
 
 
-@contextlib.asynccontextmanager
-async def life(folder: Path) -> AsyncIterator[Life]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(Path(__file__).with_name("journal_bot.py")),
-        str(folder),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=(folder / "log").open("ab"),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    try:
-        bot = Life(process)
-        assert await bot.told() == "ready"
-        yield bot
-    finally:
-        if process.returncode is None:
-            await bot.kill()
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+def start(user: int) -> dict[str, Any]:
+    return updates.start(f"gp_{user}", user_id=user, date=int(time.time()))
+
+
+def deposit(user: int) -> dict[str, Any]:
+    return updates.click("deposit", user_id=user)
 
 
 def delivered(folder: Path) -> list[list[Any]]:
@@ -110,30 +139,26 @@ def delivered(folder: Path) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("how", AWAY)
-async def test_nothing_is_lost_or_counted_twice_and_nobody_waits(tmp_path: Path, how: str) -> None:
-    users = iter(range(1, 10_000))
+def test_nothing_is_lost_or_counted_twice_and_nobody_waits(
+    nursery: Nursery, tmp_path: Path, how: str
+) -> None:
+    users = itertools.count(1)
     fed: list[int] = []
-    longest = 0.0
-    async with life(tmp_path) as bot:
-        await bot.end()
+    held_up: list[float] = []
+    Life(nursery, tmp_path).end()
     for _ in range(KILLS):
-        async with life(tmp_path) as bot:
-            with AWAY[how](tmp_path):
-                for _ in range(random.randint(1, 4)):
-                    user = next(users)
-                    fed.append(user)
-                    update = updates.start(f"gp_{user}", user_id=user)
-                    held_up = [await bot.feed(update)]
-                    for _ in range(2):
-                        held_up.append(await bot.feed(updates.click("deposit", user_id=user)))
-                    # Telegram delivers an update again whose handling it knows nothing of.
-                    held_up.append(await bot.feed(update))
-                    longest = max(longest, *held_up)
-                await bot.kill()
+        bot = Life(nursery, tmp_path)
+        with AWAY[how](tmp_path):
+            for user in itertools.islice(users, random.randint(1, 4)):
+                fed.append(user)
+                first = start(user)
+                # Telegram delivers an update again if it does not know that it was handled.
+                story = (first, deposit(user), deposit(user), first)
+                held_up += map(bot.feed, story)
+            bot.kill()
             assert (tmp_path / "gp.journal").exists()
-    async with life(tmp_path) as bot:
-        await bot.end()
-    assert longest < PATIENCE + SLACK
+    Life(nursery, tmp_path).end()
+    assert max(held_up) < PATIENCE + SLACK
     assert not (tmp_path / "gp.journal").exists()
     arrived = Counter((name, user, session) for _, name, user, session in delivered(tmp_path))
     assert arrived == {
@@ -142,29 +167,31 @@ async def test_nothing_is_lost_or_counted_twice_and_nobody_waits(tmp_path: Path,
 
 
 @pytest.mark.parametrize("how", AWAY)
-async def test_what_waits_is_recorded_when_the_store_is_back(tmp_path: Path, how: str) -> None:
-    async with life(tmp_path) as bot:
-        with AWAY[how](tmp_path):
-            await bot.feed(updates.start("gp_a", user_id=7))
-            await bot.feed(updates.click("deposit", user_id=7))
-            journal = (tmp_path / "gp.journal").read_bytes()
-        await bot.feed(updates.click("deposit", user_id=7))
-        await bot.end()
-    assert b"example.org" not in journal, "an e-mail address must not reach the disk"
+def test_what_waits_is_recorded_when_the_store_is_back(
+    nursery: Nursery, tmp_path: Path, how: str
+) -> None:
+    bot = Life(nursery, tmp_path)
+    with AWAY[how](tmp_path):
+        bot.feed(start(7))
+        bot.feed(deposit(7))
+        waiting = b"".join(path.read_bytes() for path in tmp_path.glob("gp.journal*"))
+    bot.feed(deposit(7))
+    bot.end()
+    assert b"gp_7" in waiting
+    assert b"example.org" not in waiting, "an e-mail address must not reach the disk"
     assert [name for _, name, *_ in delivered(tmp_path)] == ["REG", "FTD", "DEP"]
     log = (tmp_path / "log").read_text()
-    assert log.count("the store does not take what users do") == 1
-    assert "user 7 came by gp_a" in log
+    assert "the store does not take what users do" in log
+    assert log.count("user 7 came by gp_7") == 1
     assert "the store is back" in log
 
 
 @pytest.mark.parametrize("how", ["hangs", "raises"])
-async def test_a_bot_starts_while_its_store_is_away(tmp_path: Path, how: str) -> None:
+def test_a_bot_starts_while_its_store_is_away(nursery: Nursery, tmp_path: Path, how: str) -> None:
     with AWAY[how](tmp_path):
-        async with life(tmp_path) as bot:
-            assert await bot.feed(updates.start("gp_a", user_id=7)) < PATIENCE + SLACK
-            await bot.kill()
+        bot = Life(nursery, tmp_path)
+        assert bot.feed(start(7)) < PATIENCE + SLACK
+        bot.kill()
         assert "started without the store" in (tmp_path / "log").read_text()
-    async with life(tmp_path) as bot:
-        await bot.end()
-    assert [event[1:] for event in delivered(tmp_path)] == [["REG", 7, "gp_a"]]
+    Life(nursery, tmp_path).end()
+    assert [event[1:] for event in delivered(tmp_path)] == [["REG", 7, "gp_7"]]

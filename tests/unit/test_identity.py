@@ -466,7 +466,7 @@ def test_case_and_white_space_around_do_not_matter(email, cased, platform):
     assert hashed("em", f"\t {cased(email)}\n", platform=platform) == plain
 
 
-@given(st.from_regex(r"\A[1-9][0-9]{7,14}\Z"), platforms)
+@given(st.from_regex(r"\A(?!89)[1-9][0-9]{7,14}\Z"), platforms)
 def test_a_phone_is_the_same_however_it_is_written(number, platform):
     written = f"+{number[:1]} ({number[1:4]}) {number[4:6]}-{number[6:]}"
     plain = hashed("ph", number, platform=platform)

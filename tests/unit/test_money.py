@@ -221,6 +221,82 @@ def test_an_amount_in_whole_minor_units_is_not_changed(value):
     assert amount(float(value), "USD") == value
 
 
+# What an error shows
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        *(("12,50", "'12,50'"), ("$5", "'$5'"), ("1 000", "'1 000'"), ("", "''")),
+        *(("ada@example.org", "of 15 characters"), ("8 916 123-45-67", "of 15 characters")),
+        ("Ada", "of 3 characters"),
+    ],
+)
+def test_a_text_that_is_no_number_is_shown_only_when_it_is_miswritten_money(value, shown):
+    with pytest.raises(EventError) as caught:
+        amount(value, "USD")
+    assert str(caught.value) == f"value must be a number, not the text {shown}"
+
+
+@pytest.mark.parametrize("value", [["ada@example.org"], b"79161234567"])
+def test_what_is_no_number_is_not_shown(value):
+    with pytest.raises(EventError) as caught:
+        amount(value, "USD")
+    assert str(caught.value) == f"value must be a number, not {type(value).__name__}"
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        *(("USDT", "'USDT'"), ("$", "'$'"), (840, "840"), ("a@b.io", "a text of 6 characters")),
+        *(("ada@example.org", "a text of 15 characters"), (["Ada"], "<list>")),
+    ],
+)
+def test_only_a_short_code_is_shown(code, shown):
+    with pytest.raises(EventError, match="three-letter ISO 4217 code") as caught:
+        currency_code(code)
+    assert str(caught.value).endswith(f"not {shown}")
+
+
+# What only a rate knows
+
+
+@pytest.mark.parametrize("code", ["USDT", "usdt", " Ton ", "XTR", "XAU"])
+def test_a_code_that_a_rate_converts_is_taken(code):
+    convertible = {"USDT", "TON", "XTR", "XAU"}
+    assert currency_code(code, convertible) == code.strip().upper()
+    with pytest.raises(EventError):
+        currency_code(code, {"BTC"})
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        *((25, "25"), ("25.10", "25.10"), ("0.000000000000000001", "1E-18"), (0.1, "0.1")),
+        *(("999999999999.123456789012345678", "999999999999.123456789012345678"),),
+        *(("0.0000000000000000015", "2E-18"), ("1e-999999", "0E-18"), ("1E+12", "1E+12")),
+    ],
+)
+def test_an_amount_of_it_keeps_its_places_up_to_18(value, kept):
+    assert str(amount(value, "USDT", {"USDT"})) == kept
+
+
+def test_an_amount_of_it_is_held_to_the_other_rules():
+    for wrong in (-1, "1e13", "NaN", "ten"):
+        with pytest.raises(EventError):
+            amount(wrong, "USDT", {"USDT"})
+    assert amount("9.999", "USD", {"USD"}) == Decimal("10.00")
+
+
+def test_a_converter_says_which_currencies_have_a_rate():
+    rates = {"usdt": ("USD", 1), "GEL": ("USD", "0.37")}
+    converter = CurrencyConverter("Own", rates)
+    assert converter.convertible == {"USDT", "GEL"}
+    assert CurrencyConverter("Own").convertible == frozenset()
+    coins = amount("25.123456789", "USDT", converter.convertible)
+    assert converter.convert(coins, "USDT") == (Decimal("25.12"), "USD")
+
+
 # What a platform takes
 
 

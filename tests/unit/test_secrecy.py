@@ -5,15 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gp_aiogram import GramPixel, LeadSail, MetaCAPI, SQLiteStore, TikTokEvents, Tracker
+from gp_aiogram import (
+    Event,
+    GramPixel,
+    HTTPDestination,
+    LeadSail,
+    MemoryStore,
+    MetaCAPI,
+    SQLiteStore,
+    TikTokEvents,
+    Tracker,
+)
 
 SECRETS = ("gramKEY51", "metaTOKEN52", "appSECRET53", "tikTOKEN54", "leadKEY55")
 
@@ -95,3 +108,94 @@ async def test_contacts_in_user_data_become_hashed_traits(tracker: Tracker) -> N
     assert event.user_data == {"plan": "gold", "tags": ["a"]}
     assert set(event.traits["meta"]) == {"em"}
     assert len(event.traits["meta"]["em"]) == 64
+
+
+# Requests whose URL holds a key, by the protocol of a tracker
+
+
+class Postback(HTTPDestination):
+    """Has its key in the path, as Keitaro's have."""
+
+    def __init__(self, base_url: str, key: str, **options: Any) -> None:
+        super().__init__(name="postback", base_url=base_url, secrets=[key], **options)
+        self._path = f"/{key}/postback"
+
+    async def send(self, batch: Sequence[Event]) -> None:
+        query = {"subid": batch[0].session_id, "payout": batch[0].value}
+        self.raise_for_status(await self.get(self._path, query))
+
+
+POSTBACK_KEY = "S3CRET+KEY/51"
+
+
+@asynccontextmanager
+async def server(status: int, seen: list[str] | None = None) -> AsyncIterator[str]:
+    """Answer everything with its own URL, in the text and in headers."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if seen is not None:
+            seen.append(str(request.url))
+        headers = {"x-url": str(request.url), "set-cookie": f"url={request.path}; path=/x"}
+        return web.Response(status=status, text=str(request.url), headers=headers)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+@pytest.mark.parametrize("status", [200, 403, 404, 422, 500])
+async def test_a_key_in_a_url_is_in_no_log(
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+    status: int,
+    level: int,
+) -> None:
+    caplog.set_level(level)
+    asyncio.get_running_loop().set_debug(True)
+    seen: list[str] = []
+    async with server(status, seen) as url:
+        destination = Postback(url, POSTBACK_KEY)
+        async with Tracker([destination], store=MemoryStore()) as tracker:
+            event = await tracker.track("DEP", telegram_id=7, value=125, session_id="gp_a1b2")
+            while not seen:
+                await asyncio.sleep(0.01)
+            await tracker.flush(0.2)
+            shown = [*map(repr, await tracker.deliveries(event.event_id)), repr(destination)]
+    logged = [str(record.__dict__) for record in caplog.records]
+    warned = [str(warning.message) for warning in recwarn]
+    everything = "\n".join([*shown, *logged, *warned])
+    assert "S3CRET" in seen[0]
+    assert "S3CRET" not in everything
+    assert "payout" not in "\n".join(logged) or status >= 400, "it is told in what was answered"
+    assert not [record for record in caplog.records if record.name.startswith("http")]
+
+
+async def test_a_log_of_ones_own_httpx_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with server(200) as url:
+        own = Postback(url, POSTBACK_KEY)
+        response = await own.get("/x", {})
+        assert response.status_code == 200
+        await own.close()
+        assert caplog.messages == []
+        async with httpx.AsyncClient() as client:
+            await client.get(url)
+    assert [record.name for record in caplog.records] == ["httpx"]
+
+
+async def test_a_transport_of_ones_own_logs_no_url(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with server(200) as url:
+        own = Postback(url, POSTBACK_KEY, transport=httpx.AsyncHTTPTransport())
+        await own.get(own._path, {"subid": "gp_a1b2"})
+        await own.close()
+    told = [record for record in caplog.records if "receive_response" not in record.getMessage()]
+    assert any(record.name.startswith("httpcore") for record in told)
+    assert not [record for record in told if "S3CRET" in str(record.__dict__)]

@@ -458,3 +458,58 @@ def test_every_mistake_in_every_group_is_named_at_once(monkeypatch, tmp_path):
         assert expected in text
     assert "to ken" not in text
     assert "C 789" not in text
+
+
+DESTINATIONS = {
+    "GRAMPIXEL": COMPLETE,
+    "LEADSAIL": {
+        "GP_LEADSAIL__API_KEY": "key",
+        "GP_LEADSAIL__PIXEL_ID": "123",
+        "GP_LEADSAIL__PLATFORM": "tiktok",
+    },
+    "META": {"GP_META__PIXEL_ID": "456", "GP_META__ACCESS_TOKEN": "token"},
+    "TIKTOK": {"GP_TIKTOK__PIXEL_CODE": "C789", "GP_TIKTOK__ACCESS_TOKEN": "token"},
+}
+
+PROXY = "http://user:passW0RD@proxy.example.com:3128"
+
+each = pytest.mark.parametrize("group", DESTINATIONS)
+
+
+@each
+def test_each_destination_may_have_a_proxy_and_only_some_events(environment, group):
+    environment(DESTINATIONS[group])
+    environment({f"GP_{group}__PROXY": PROXY, f"GP_{group}__ONLY": "FTD, DEP"})
+    settings = Settings()
+    (destination,) = settings.destinations()
+    assert destination.only == {"FTD", "DEP"}
+    assert destination.redact(f"by {PROXY}") == "by http://***@proxy.example.com:3128"
+    shown = f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "passW0RD" not in f"{shown} {destination!r}"
+
+
+@each
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PROXY", "", "the URL of an HTTP proxy"),
+        ("PROXY", "socks5://zzz@proxy.example.com", "the URL of an HTTP proxy"),
+        ("PROXY", "zzz.example.com:3128", "the URL of an HTTP proxy"),
+        ("ONLY", "", "names of events with commas between"),
+        ("ONLY", " , ", "names of events with commas between"),
+    ],
+)
+def test_a_proxy_or_names_that_cannot_be_meant_are_named(
+    environment, group, name, value, expected
+):
+    environment(DESTINATIONS[group])
+    environment({f"GP_{group}__{name}": value})
+    said = complaint()
+    assert f"GP_{group}__{name}: malformed; expected {expected}" in said
+    assert "zzz" not in said
+
+
+def test_the_names_in_a_group_of_json_are_a_list(environment):
+    environment(GP_META='{"pixel_id": "456", "access_token": "token", "only": ["REG"]}')
+    (destination,) = Settings().destinations()
+    assert destination.only == {"REG"}

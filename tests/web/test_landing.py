@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiogram import Bot, Dispatcher
-from aiohttp import ClientSession, DummyCookieJar, web
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures import updates
+from fixtures.landing import BROWSER, PLAIN, WITH_SESSION, Server, serving
 from fixtures.recorder import Recorder
 from gp_aiogram import Attribution, Click, ConfigurationError, MemoryStore, SQLiteStore, Tracker
 from gp_aiogram.stores.contract import Store
+from gp_aiogram.stores.memory.profiles import MemoryProfiles
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.web import Landing, fields
 from gp_aiogram.web.limits import PerIpLimit
-from gp_aiogram.stores.memory.profiles import MemoryProfiles
 from gp_aiogram.web.visitors import Visitors
 
-BROWSER = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
-    "Gecko) Mobile/15E148 [FBAN/FBIOS;FBAV/512.0.0.52.101]"
-)
-PLAIN = "https://t.me/my_bot"
-WITH_SESSION = re.compile(r"https://t\.me/my_bot\?start=(gp_[0-9a-f]{28})")
 FBCLID = "IwAR0aBcDeFgHiJkLmNoPqRsTuVwXyZ-_0123456789"
 
 
@@ -49,78 +44,6 @@ def with_profiles(profiles: MemoryProfiles) -> MemoryStore:
     store = MemoryStore()
     store.profiles = profiles
     return store
-
-
-class Server:
-    """A landing endpoint on a free port."""
-
-    def __init__(self, tracker: Tracker, url: str, http: ClientSession) -> None:
-        self.tracker = tracker
-        self.url = url
-        self.http = http
-
-    async def go(self, query: str = "", method: str = "GET", **headers: str) -> Any:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = f"{self.url}/go{query}"
-        async with self.http.request(method, url, headers=named, allow_redirects=False) as answer:
-            await answer.read()
-            return answer
-
-    async def location(self, query: str = "", **headers: str) -> str:
-        answer = await self.go(query, **headers)
-        assert answer.status == 302
-        return answer.headers["Location"]
-
-    async def session_id(self, query: str = "", **headers: str) -> str:
-        location = await self.location(query, **headers)
-        match = WITH_SESSION.fullmatch(location)
-        assert match, location
-        return match[1]
-
-    async def post(self, body: Any = None, **headers: str) -> tuple[Any, Any]:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        data = body if isinstance(body, (bytes, str)) else json.dumps(body or {})
-        async with self.http.post(f"{self.url}/click", data=data, headers=named) as answer:
-            return answer, await answer.json()
-
-    async def click(self, session_id: str) -> Click:
-        profile = await self.tracker.store.profiles.profile(1, session_id)
-        assert profile.click
-        return profile.click
-
-    async def click_of(self, query: str = "", **headers: str) -> Click:
-        return await self.click(await self.session_id(query, **headers))
-
-    async def reported(self, body: Any) -> Click:
-        answer, content = await self.post(body)
-        assert answer.status == 200, content
-        return await self.click(content["session_id"])
-
-
-@asynccontextmanager
-async def serving(
-    store: Store | None = None,
-    bot: str = "my_bot",
-    *,
-    tracker: Tracker | None = None,
-    prefix: str = "",
-    unix: Path | None = None,
-    **settings: Any,
-) -> AsyncIterator[Server]:
-    tracker = tracker or Tracker([], store=store or MemoryStore())
-    app = web.Application()
-    Landing(tracker, bot, **settings).setup(app, prefix)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0]
-    http = ClientSession(headers={"User-Agent": BROWSER}, cookie_jar=DummyCookieJar())
-    try:
-        yield Server(tracker, f"http://{host}:{port}{prefix}", http)
-    finally:
-        await http.close()
-        await runner.cleanup()
-        await tracker.close(grace=0)
 
 
 @pytest.fixture
@@ -198,6 +121,91 @@ async def test_the_fbc_of_the_longest_fbclid_is_kept(server: Server) -> None:
     assert (await server.click_of(Cookie=f"_fbc={fbc}")).fbc == fbc
 
 
+@pytest.mark.parametrize(
+    ("query", "known"),
+    [
+        ("?utm_source=fb?fbclid=IwAR0a", {"fbclid": "IwAR0a", "utm": {"utm_source": "fb"}}),
+        ("?utm_term=why?&fbclid=IwAR0a", {"fbclid": "IwAR0a", "utm": {"utm_term": "why?"}}),
+        ("??fbclid=IwAR0a", {"fbclid": "IwAR0a"}),
+        ("?utm_source=fb&amp;fbclid=IwAR0a", {"fbclid": "IwAR0a", "utm": {"utm_source": "fb"}}),
+        ("?a=1&amp%3Bfbclid=IwAR0a", {"fbclid": "IwAR0a"}),
+        (
+            "?a=1&amp;amp;fbclid=IwAR0a&amp;ttclid=E.C.P.x",
+            {"fbclid": "IwAR0a", "ttclid": "E.C.P.x"},
+        ),
+        ("?utm_source%3Dfb%26fbclid%3DIwAR0a", {"fbclid": "IwAR0a", "utm": {"utm_source": "fb"}}),
+        ("?url=https%3A%2F%2Fa.example%2F%3Ffbclid%3DIwAR0a", {"fbclid": "IwAR0a"}),
+        ("?fbclid=IwAR0a&fbclid={{fbclid}}", {"fbclid": "IwAR0a"}),
+        ("?fbclid=__FBCLID__&fbclid=IwAR0a", {"fbclid": "IwAR0a"}),
+        ("?fbclid={{fbclid}}&ttclid=__CLICKID__&gclid={gclid}", {}),
+        ("?fbclid=%7B%7Bad.id%7D%7D&ttclid=%5BCLICK_ID%5D&gclid=$GCLID", {}),
+        ("?fbclid=null&ttclid=undefined&gclid=None", {}),
+        ("?fbclid=IwAR0a)&ttclid=E.C.P.x,&gclid=<gclid>", {}),
+        ("?fbclid=IwAR0a%23top", {}),
+        (
+            "?utm_source=fb&utm_campaign={{campaign.name}}&utm_content=x__AID__&utm_term={keyword}",
+            {"utm": {"utm_source": "fb"}},
+        ),
+        (
+            "?utm_campaign=%5BSALE%5D+{20%25}_off__now",
+            {"utm": {"utm_campaign": "[SALE] {20%}_off__now"}},
+        ),
+    ],
+)
+async def test_an_odd_address_gives_the_id_if_there_is_one_and_no_rubbish(
+    server: Server, query: str, known: dict[str, Any]
+) -> None:
+    for click in (
+        await server.click_of(query),
+        await server.reported({"url": f"https://shop.example/lp{query}"}),
+    ):
+        found = {name: getattr(click, name) for name in ("fbclid", "ttclid", "gclid", "utm")}
+        assert found == {"fbclid": None, "ttclid": None, "gclid": None, "utm": {}, **known}
+
+
+async def test_ids_behind_the_hash_of_a_page_count(server: Server) -> None:
+    click = await server.reported({"url": "https://shop.example/#/lp?fbclid=IwAR0a&utm_source=fb"})
+    assert (click.fbclid, click.utm) == ("IwAR0a", {"utm_source": "fb"})
+
+
+async def test_a_malformed_id_of_a_page_gives_way_to_the_one_that_the_server_sees(
+    server: Server,
+) -> None:
+    body = {"url": "https://shop.example/?ttclid=E.C.P", "ttclid": "__CLICKID__", "fbp": "rubbish"}
+    _, content = await server.post(body, Cookie="_fbp=fb.1.1700000000000.123")
+    click = await server.click(content["session_id"])
+    assert (click.ttclid, click.fbp) == ("E.C.P", "fb.1.1700000000000.123")
+
+
+PERSONAL = (
+    "email=ada%40example.com&fbclid=IwAR0a&Phone=79161234567&tel=%252B79161234567"
+    "&next=https%3A%2F%2Fa.example%2F%3Femail%3Dada&utm_source=fb&utm_content=ada@example.com"
+    "&utm_term=+79161234567&ttclid=E.C.P.x"
+)
+
+
+@pytest.mark.parametrize("reports", [False, True])
+async def test_personal_data_of_an_address_is_not_kept(any_store: Store, *, reports: bool) -> None:
+    async with serving(any_store) as server:
+        referrer = (
+            "https://ada%40example.com:x@shop.example/ada@example.com/?q=ada%2540example.com"
+        )
+        if reports:
+            page = f"https://shop.example/lp?{PERSONAL}#phone=79161234567&top=1"
+            click = await server.reported({"url": page, "referrer": referrer})
+            kept = "https://shop.example/lp?fbclid=IwAR0a&utm_source=fb&ttclid=E.C.P.x#top=1"
+        else:
+            click = await server.click_of(f"?{PERSONAL}", Referer=referrer)
+            kept = f"{server.url}/go?fbclid=IwAR0a&utm_source=fb&ttclid=E.C.P.x"
+        assert click.url == kept
+        assert click.referrer == "https://shop.example/"
+        assert (click.fbclid, click.ttclid, click.utm) == (
+            "IwAR0a",
+            "E.C.P.x",
+            {"utm_source": "fb"},
+        )
+
+
 async def test_a_long_address_loses_whole_parameters(server: Server) -> None:
     click = await server.click_of(f"?a={'a' * 1000}&ttclid={'t' * 990}&z={'z' * 500}&y=1")
     assert click.url == f"{server.url}/go?a={'a' * 1000}&ttclid={'t' * 990}"
@@ -248,7 +256,7 @@ def test_whatever_comes_can_be_kept(text: str) -> None:
         user_agent=fields.cut(text, 1024),
         **fields.from_query(text),
         **fields.from_pixels(dict.fromkeys(("fbp", "fbc", "ttp"), text)),
-    ).with_fbc()
+    ).normalized(datetime.now(timezone.utc))
     kept = json.dumps(click.to_dict(), ensure_ascii=False).encode()
     assert b"\\u0000" not in kept
     assert len(click.url or "") <= 2048
@@ -277,6 +285,17 @@ async def test_links(settings: Any, link: str, plain: str) -> None:
         location = await server.location()
         assert re.fullmatch(re.escape(link) + r"gp_[0-9a-f]{28}", location)
         assert await server.location(User_Agent="TelegramBot (like TwitterBot)") == plain
+
+
+@pytest.mark.parametrize("domain", ["telegram.me", "telegram.dog", "Go.Example.com"])
+async def test_the_domain_of_the_links_is_a_choice(domain: str) -> None:
+    async with serving(domain=domain) as server:
+        base = f"https://{domain.lower()}/my_bot"
+        location = await server.location("?fbclid=x")
+        assert re.fullmatch(re.escape(base) + r"\?start=gp_[0-9a-f]{28}", location)
+        assert await server.location(User_Agent="TelegramBot (like TwitterBot)") == base
+        _, content = await server.post()
+        assert content["link"] == f"{base}?start={content['session_id']}"
 
 
 async def test_the_redirect_is_cached_by_nobody(server: Server) -> None:
@@ -339,6 +358,26 @@ async def test_each_click_gets_an_invite_link_of_its_own() -> None:
         assert len(asked) == 2
 
 
+@pytest.mark.parametrize(
+    ("domain", "made", "link"),
+    [
+        ("t.me", "https://telegram.me/+AbCdEf", "https://telegram.me/+AbCdEf"),
+        ("t.me", "https://telegram.dog/joinchat/AbCdEf", "https://telegram.dog/joinchat/AbCdEf"),
+        ("telegram.me", "https://t.me/+AbCdEf", "https://telegram.me/+AbCdEf"),
+        ("telegram.me", "https://telegram.dog/+AbCdEf", "https://telegram.dog/+AbCdEf"),
+        ("go.example.com", "https://t.me/+AbCdEf", "https://go.example.com/+AbCdEf"),
+        ("go.example.com", "https://go.example.com/+AbCdEf", "https://go.example.com/+AbCdEf"),
+    ],
+)
+async def test_an_invite_link_has_the_domain_too(domain: str, made: str, link: str) -> None:
+    async def invite_link(session_id: str) -> str:
+        return made
+
+    async with serving(domain=domain, invite_link=invite_link) as server:
+        assert await server.location() == link
+        assert server.tracker.counts["invite_errors"] == 0
+
+
 async def fails(session_id: str) -> str:
     msg = "Too Many Requests: retry after 30"
     raise RuntimeError(msg)
@@ -392,6 +431,8 @@ PEOPLE = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148 Instagram 340.0.0.22",
     "Mozilla/5.0 (Linux; Android 13) Mobile Safari/537.36 musical_ly_2023 BytedanceWebview/d8a2",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0",
+    "Mozilla/5.0 (Linux; Android 14; SM-S918B) [FB_IAB/FB4A;FBAV/512.0.0.52.101;] x-cortex/1",
+    "com.zhiliaoapp.musically/2023 (Linux; U; Android 13; en_US; Pixel 7; Cronet/58.0.2991.0)",
     "curl/8.7.1",
 ]
 MACHINES = [
@@ -411,6 +452,16 @@ MACHINES = [
     "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
     "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",
     "Mozilla/5.0 (Linux; Android 5.0) AppleWebKit/537.36 (compatible; Bytespider; x@x.com)",
+    "Mozilla/5.0 (Linux; Android 5.0) (compatible; TikTokSpider; ttspider-feedback@tiktok.com)",
+    "facebookexternalhit/1.1",
+    "meta-externalads/1.1 (+https://developers.facebook.com/docs/sharing/webmasters/crawler)",
+    "meta-externalfetcher/1.1",
+    "meta-webindexer/1.1 (+https://developers.facebook.com/docs/sharing/webmasters/crawler)",
+    "Mozilla/5.0 (compatible; FacebookBot/1.0; +https://developers.facebook.com/docs/sharing)",
+    "facebookplatform/1.0 (+http://developers.facebook.com)",
+    "facebookscraper/1.0 (+http://www.facebook.com/sharescraper_help.php)",
+    "adreview/1.0",
+    "cortex/1.0",
     "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5",
     "",
 ]
@@ -455,17 +506,81 @@ async def test_who_asks_for_the_head_gets_none(server: Server) -> None:
 
 async def test_over_the_limit_people_go_on_without_a_session() -> None:
     clock = ManualClock()
-    async with serving(per_ip_limit=3, clock=clock) as server:
+    visitor = {"X_Forwarded_For": "198.51.100.1"}
+    async with serving(per_ip_limit=3, clock=clock, trusted_proxies=["127.0.0.1"]) as server:
         for _ in range(3):
-            assert await server.session_id()
-        assert await server.location() == PLAIN
-        answer, content = await server.post()
+            assert await server.session_id(**visitor)
+        assert await server.location(**visitor) == PLAIN
+        answer, content = await server.post(**visitor)
         assert (answer.status, content["session_id"], content["link"]) == (429, None, PLAIN)
         assert answer.headers["Retry-After"] == "20"
         assert server.tracker.counts["clicks_limited"] == 2
         clock.advance(20)
+        assert await server.session_id(**visitor)
+        assert await server.location(**visitor) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("proxies", "headers"),
+    [
+        ((), {}),
+        (["127.0.0.1"], {}),
+        (["127.0.0.1"], {"X_Forwarded_For": "172.17.0.1"}),
+        (["127.0.0.1"], {"X_Forwarded_For": "::ffff:192.168.0.1"}),
+        (["127.0.0.1"], {"X_Forwarded_For": "100.64.0.9"}),
+        (["127.0.0.1"], {"Forwarded": "for=_hidden"}),
+        (["127.0.0.1", "172.17.0.0/16"], {"X_Forwarded_For": "172.17.0.1"}),
+    ],
+)
+async def test_an_address_that_stands_for_everybody_is_not_limited(
+    proxies: list[str], headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(per_ip_limit=3, trusted_proxies=proxies) as server:
+        for _ in range(3):
+            await server.session_id(**headers)
+        assert caplog.messages == []
+        for _ in range(3):
+            await server.session_id(**headers)
+        assert server.tracker.counts["clicks_limited"] == 0
+    (warning,) = caplog.messages
+    assert "clicks a minute come from 127.0.0.1" in warning
+    assert "trusted_proxies" in warning
+
+
+async def test_a_visitor_who_contradicts_the_proxy_does_not_escape_the_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(per_ip_limit=2, trusted_proxies=["127.0.0.1"]) as server:
+        headers = {"X_Forwarded_For": "198.51.100.1", "Forwarded": "for=6.6.6.6"}
+        locations = [await server.location(**headers) for _ in range(4)]
+        assert [location == PLAIN for location in locations] == [False, False, True, True]
+    (warning,) = caplog.messages
+    assert "X-Forwarded-For and Forwarded name different visitors" in warning
+
+
+async def test_a_day_has_its_limit_and_it_is_told_once_a_day(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = ManualClock()
+    async with serving(clicks_per_day=2, clock=clock) as server:
+        for day in (1, 2):
+            await server.location(User_Agent="Twitterbot/1.0")
+            for _ in range(2):
+                assert await server.session_id()
+            for _ in range(3):
+                assert await server.location() == PLAIN
+            answer, content = await server.post()
+            assert (answer.status, content["session_id"], content["link"]) == (429, None, PLAIN)
+            assert answer.headers["Retry-After"] == "86400"
+            assert server.tracker.counts["clicks_limited"] == 4 * day
+            assert [record.levelno for record in caplog.records] == [logging.ERROR] * day
+            assert "clicks_per_day=2 is reached" in caplog.messages[-1]
+            clock.advance(24 * 3600)
+
+
+async def test_a_day_may_have_any_number() -> None:
+    async with serving(clicks_per_day=None) as server:
         assert await server.session_id()
-        assert await server.location() == PLAIN
 
 
 async def test_the_limit_is_each_visitors_own_and_machines_use_none_of_it() -> None:
@@ -564,7 +679,7 @@ def test_nothing_a_visitor_writes_hides_what_a_proxy_appends(own: str, appended:
         "X-Forwarded-For": f"{own}, 198.51.100.7",
     }
     request = make_mocked_request("GET", "/go", headers=headers).clone(remote="127.0.0.1")
-    assert Visitors(["127.0.0.1"]).address(request) == "198.51.100.7"
+    assert Visitors(["127.0.0.1"]).find(request).address == "198.51.100.7"
 
 
 async def test_nobody_else_is_believed(caplog: pytest.LogCaptureFixture) -> None:
@@ -670,6 +785,23 @@ async def test_odd_texts_are_no_trouble(tmp_path: Path) -> None:
         )
         assert click.url == "http://[  ?fbclid="
         assert (click.referrer, click.fbp, click.fbclid) == (None, None, None)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused(
+    server: Server, encoding: str
+) -> None:
+    answer, content = await server.post(b'{"url": "x"}', Content_Encoding=encoding)
+    assert answer.status == 400
+    assert content == {"error": "the body is not encoded as its Content-Encoding says"}
+
+
+async def test_a_packed_body_is_read_and_a_bomb_is_not(server: Server) -> None:
+    answer, _ = await server.post(gzip.compress(b'{"fbclid": "x"}'), Content_Encoding="gzip")
+    assert answer.status == 200
+    packed = gzip.compress(b"0" * 10_000_000)
+    answer, _ = await server.post(packed[:8000], Content_Encoding="gzip")
+    assert answer.status == 413
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -827,11 +959,26 @@ async def test_a_store_that_is_torn_down_is_no_reason_to_hang_up() -> None:
         assert server.tracker.counts["click_errors"] == 1
 
 
-async def test_a_grammar_that_no_session_of_ours_fits_costs_the_session_only() -> None:
-    tracker = Tracker([], store=MemoryStore(), attribution=Attribution(pattern="[0-9]+"))
-    async with serving(tracker=tracker) as server:
-        assert await server.location() == PLAIN
-        assert server.tracker.counts["click_errors"] == 1
+def refuses_all(payload: str) -> str | None:
+    msg = "the database of payloads is away"
+    raise OSError(msg)
+
+
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        {"pattern": "[0-9]+"},
+        {"pattern": "gp_[0-9]+"},
+        {"pattern": "gp_[a-z0-9]{1,20}"},
+        {"parse": lambda payload: payload[:6]},
+        {"parse": lambda payload: None},
+        {"parse": refuses_all},
+    ],
+)
+def test_a_grammar_that_no_session_of_ours_fits_is_refused(grammar: Any) -> None:
+    tracker = Tracker([], store=MemoryStore(), attribution=Attribution(**grammar))
+    with pytest.raises(ConfigurationError, match=r"Attribution\(.*gp_0123"):
+        Landing(tracker, "my_bot")
 
 
 @pytest.mark.parametrize(
@@ -844,6 +991,14 @@ async def test_a_grammar_that_no_session_of_ours_fits_costs_the_session_only() -
         ({"kind": "stop"}, "kind"),
         ({"app_name": "shop"}, "app_name"),
         ({"kind": "startapp", "app_name": "a/b"}, "app_name"),
+        ({"domain": "https://t.me"}, "domain"),
+        ({"domain": "t.me/my_bot"}, "domain"),
+        ({"domain": "localhost"}, "domain"),
+        ({"domain": ""}, "domain"),
+        ({"domain": None}, "domain"),
+        ({"clicks_per_day": 0}, "clicks_per_day"),
+        ({"clicks_per_day": 1.5}, "clicks_per_day"),
+        ({"clicks_per_day": True}, "clicks_per_day"),
         ({"per_ip_limit": 0}, "per_ip_limit"),
         ({"per_ip_limit": "60"}, "per_ip_limit"),
         ({"per_ip_limit": float("inf")}, "per_ip_limit"),

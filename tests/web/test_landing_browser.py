@@ -137,6 +137,21 @@ async def test_a_click_reaches_the_tracker_and_the_links_carry_its_session(dump:
         "case": ("https://t.me/My_Bot/", "https://t.me/My_Bot/?start={}"),
         "utm": ("https://t.me/my_bot?utm=1#x", "https://t.me/my_bot?utm=1&start={}#x"),
         "old": ("http://telegram.me/my_bot", "http://telegram.me/my_bot?start={}"),
+        "alias": ("https://telegram.dog/my_bot", "https://telegram.dog/my_bot?start={}"),
+        "www": ("https://www.t.me/my_bot", "https://www.t.me/my_bot?start={}"),
+        "name": ("https://my_bot.t.me", "https://my_bot.t.me/?start={}"),
+        "name_app": ("https://my_bot.t.me/shop", "https://my_bot.t.me/shop?startapp={}"),
+        "tg": ("tg://resolve?domain=my_bot", "tg://resolve?domain=my_bot&start={}"),
+        "tg_case": ("TG:resolve?domain=My_Bot", "tg:resolve?domain=My_Bot&start={}"),
+        "tg_empty": ("tg://resolve?domain=my_bot&start", "tg://resolve?domain=my_bot&start={}"),
+        "tg_group": (
+            "tg://resolve?startgroup=&domain=my_bot",
+            "tg://resolve?startgroup={}&domain=my_bot",
+        ),
+        "tg_app": (
+            "tg://resolve?domain=my_bot&appname=shop",
+            "tg://resolve?domain=my_bot&appname=shop&startapp={}",
+        ),
         "app": ("https://t.me/my_bot/shop", "https://t.me/my_bot/shop?startapp={}"),
         "main": ("https://t.me/my_bot?startapp", "https://t.me/my_bot?startapp={}"),
         "group": ("https://t.me/my_bot?startgroup=", "https://t.me/my_bot?startgroup={}"),
@@ -149,7 +164,16 @@ async def test_a_click_reaches_the_tracker_and_the_links_carry_its_session(dump:
                     "https://t.me/my_bot?startchannel&admin=post_messages",
                     "https://t.me/my_bot2",
                     "https://t.me/other_bot?start",
+                    "https://t.me/my_bot/s/7",
                     "https://t.me/+AbCdEf",
+                    "https://my_bot2.t.me/",
+                    "https://t.me/s/my_bot",
+                    "https://notelegram.me/my_bot",
+                    "https://t.me.my_bot.t.me/",
+                    "tg://resolve?domain=my_bot&start=own",
+                    "tg://resolve?domain=my_bot2",
+                    "tg://resolve?domain=other&text=domain=my_bot",
+                    "tg://join?invite=my_bot",
                     "https://t.me.evil.example/my_bot",
                     "https://example.com/my_bot",
                     "mailto:my_bot@t.me",
@@ -173,6 +197,75 @@ async def test_a_click_reaches_the_tracker_and_the_links_carry_its_session(dump:
     assert click.url == url
     assert click.ip == "127.0.0.1"
     assert "Chrome" in (click.user_agent or "")
+
+
+async def test_a_page_that_opens_the_bot_itself_asks_for_the_link(dump: Dump) -> None:
+    html = """
+        <script>
+        const asked = () => [
+            gpLink(), gpLink("https://t.me/my_bot"), gpLink("https://t.me/other"), gpLink("#top"),
+        ].join(" ");
+        const script = document.querySelector("script[src]");
+        script.onload = () => {
+            document.body.dataset.before = asked();
+            gpLink.ready.then((link) => {
+                document.body.dataset.ready = link;
+                document.body.dataset.after = asked();
+            });
+        };
+        </script>
+    """
+    async with site(SCRIPT + html) as here:
+        dom = await dump(f"{here.url}?fbclid=x")
+        session_id, _ = here.session
+    bot = "https://t.me/my_bot"
+    assert f'data-before="{bot} {bot} https://t.me/other #top"' in dom
+    assert f'data-ready="{bot}?start={session_id}"' in dom
+    after = f"{bot}?start={session_id} {bot}?start={session_id} https://t.me/other #top"
+    assert f'data-after="{after}"' in dom
+
+
+READY = """
+    <script>
+    document.querySelector("script[src]").onload = () => gpLink.ready.then((link) => {
+        document.body.dataset.ready = link;
+    });
+    </script>
+"""
+
+
+async def test_a_page_that_waits_for_the_link_gets_the_servers_own(dump: Dump) -> None:
+    async def invite_link(session_id: str) -> str:
+        return f"https://t.me/+{session_id}"
+
+    async with site(SCRIPT + READY, invite_link=invite_link) as here:
+        dom = await dump(here.url)
+        session_id, _ = here.session
+    assert f'data-ready="https://t.me/+{session_id}"' in dom
+
+
+async def test_a_page_that_waits_for_the_link_does_not_wait_for_ever(dump: Dump) -> None:
+    refused = '<script>window.fetch = () => Promise.reject("offline");</script>'
+    hangs = "<script>window.fetch = () => new Promise(() => {});</script>"
+    for fails in (refused, hangs):
+        async with site(fails + SCRIPT + READY, kind="startapp") as here:
+            dom = await dump(here.url)
+            assert here.clicks == {}
+        assert 'data-ready="https://t.me/my_bot?startapp"' in dom
+
+
+async def test_links_at_the_servers_own_domain_carry_the_session(dump: Dump) -> None:
+    html = """
+        <a id="own" href="https://go.example.com/my_bot">x</a>
+        <a id="bot" href="https://t.me/my_bot">x</a>
+        <a id="channel" data-gp href="https://t.me/+static">x</a>
+    """
+    async with site(html + SCRIPT, domain="go.example.com") as here:
+        dom = await dump(here.url)
+        session_id, _ = here.session
+    assert link(dom, "own") == f"https://go.example.com/my_bot?start={session_id}"
+    assert link(dom, "bot") == f"https://t.me/my_bot?start={session_id}"
+    assert link(dom, "channel") == f"https://go.example.com/my_bot?start={session_id}"
 
 
 async def test_links_that_come_later_are_mended_when_they_are_used(dump: Dump) -> None:
@@ -284,7 +377,7 @@ async def test_a_page_on_another_origin_needs_to_be_allowed(dump: Dump, *, allow
 
 async def test_when_the_click_cannot_be_kept_links_stay_as_they_were(dump: Dump) -> None:
     html = '<a id="bot" href="https://t.me/my_bot">x</a>'
-    async with site(html + SCRIPT, per_ip_limit=0.01) as here:
+    async with site(html + SCRIPT, clicks_per_day=1) as here:
         await dump(here.url)
         assert len(here.clicks) == 1
         assert link(await dump(here.url), "bot") == "https://t.me/my_bot"

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from gp_aiogram.destinations.ad_platform import (
     money_fields,
     visitor_ip,
 )
+from gp_aiogram.destinations.answers import json_object, kind_of_status
 from gp_aiogram.destinations.arguments import (
     validate_choice,
     validate_code,
@@ -32,14 +34,14 @@ from gp_aiogram.destinations.arguments import (
     validate_test_code,
 )
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import json_object
-from gp_aiogram.destinations.meta.errors import meta_error
+from gp_aiogram.destinations.meta.errors import is_bad_click_id, meta_error
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import NUMBER, TEXT, WHOLE, Table, one_of, reader
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
     DeliveryFailed,
+    DestinationMisconfigured,
     EventRejected,
     short_repr,
 )
@@ -65,6 +67,13 @@ ACTION_SOURCES = (
 _RENEWAL_SOURCE = "system_generated"
 
 _VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}")
+
+#: An fbclid is a text of base64url. A bracket that was copied along with a link, or a macro that
+#: nobody filled in, is no part of one.
+_FBCLID = re.compile(r"[A-Za-z0-9_-]+")
+
+#: ``fb.<subdomain index>.<creation, ms>.<fbclid>``, perhaps with the appendix of Meta's builder.
+_FBC = re.compile(rf"fb\.[0-9]\.[0-9]+\.{_FBCLID.pattern}(\.[A-Za-z0-9_-]{{2,8}})?")
 
 #: Traits that are sent hashed; Meta calls them as we do. The user's id is built separately.
 _HASHED = {field: field for field in FIELDS if field != "external_id"}
@@ -145,6 +154,7 @@ class MetaCAPI(AdDestination):
         none; None says nothing.
     :param data_processing_options_country: with LDU: 1 for the USA, 0 to have Meta find out.
     :param data_processing_options_state: with LDU: 1000 for California, 0 to have Meta find out.
+    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
@@ -173,6 +183,7 @@ class MetaCAPI(AdDestination):
         data_processing_options: Sequence[str] | None = None,
         data_processing_options_country: int | None = None,
         data_processing_options_state: int | None = None,
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         token = validate_secret("MetaCAPI(access_token=...)", access_token)
@@ -184,6 +195,7 @@ class MetaCAPI(AdDestination):
             headers={"authorization": f"Bearer {token}"},
             secrets=[secret for secret in (token, app_secret, proof) if secret],
             only=only,
+            proxy=proxy,
             transport=transport,
             event_names={**catalogue.META, **own_names},
             converter=CurrencyConverter("MetaCAPI", rates),
@@ -250,11 +262,19 @@ class MetaCAPI(AdDestination):
         """Send events in one request; each receipt holds Meta's ``fbtrace_id`` and ``messages``.
 
         An answer that counts fewer events than were sent does not tell which: all are sent again.
+        An event whose fbc Meta refuses is sent without it; of several events, none is taken, and
+        the courier finds which.
 
         :raises DeliveryError: as the contract says.
         """
-        response = await self.post(self._path, {"data": list(batch), **self._main})
+        response = await self._post(batch)
+        if len(batch) == 1 and "fbc" in batch[0]["user_data"] and is_bad_click_id(response):
+            self._warn_once.left_out(["fbc, which Meta refuses as malformed (error 2804001)"])
+            response = await self._post([_without_fbc(batch[0])])
         return [self._read(response, len(batch))] * len(batch)
+
+    async def _post(self, batch: Sequence[Mapping[str, Any]]) -> httpx.Response:
+        return await self.post(self._path, {"data": list(batch), **self._main})
 
     def _action_source(
         self,
@@ -286,7 +306,7 @@ class MetaCAPI(AdDestination):
     def _standard(self, given: Mapping[str, Any]) -> dict[str, Any]:
         errors: list[str] = []
         standard: dict[str, Any] = _read_standard(given, errors) or {}
-        self._warn_once.warn(errors)
+        self._warn_once.left_out(errors)
         return standard
 
     def _read(self, response: httpx.Response, sent: int) -> Receipt:
@@ -306,7 +326,8 @@ class MetaCAPI(AdDestination):
 
     def _not_metas(self, response: httpx.Response) -> DeliveryError:
         """Return the error for an answer of something in between, such as a page of HTML."""
-        if response.is_redirect or response.status_code in _TOLD_BY_STATUS:
+        status = response.status_code
+        if status in _TOLD_BY_STATUS or kind_of_status(status) is DestinationMisconfigured:
             self.raise_for_status(response)
         msg = f"the answer is not Meta's: HTTP {response.status_code}: {response.text}"
         return DeliveryFailed(self.redact(msg), ambiguous=True)
@@ -372,7 +393,7 @@ def _page(click: Click) -> dict[str, str]:
 
 def _browser(click: Click) -> dict[str, str]:
     """Return what Meta wants as it is, never hashed."""
-    fbc, fbp = click.meta_ids()
+    fbc, fbp = _click_ids(click)
     known = {
         "fbc": fbc,
         "fbp": fbp,
@@ -380,3 +401,16 @@ def _browser(click: Click) -> dict[str, str]:
         "client_user_agent": click.user_agent,
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _click_ids(click: Click) -> tuple[str | None, str | None]:
+    """Return fbc and fbp; a malformed one makes Meta refuse the whole request (error 2804001)."""
+    if click.fbclid and not _FBCLID.fullmatch(click.fbclid):
+        click = replace(click, fbclid=None)
+    fbc, fbp = click.meta_ids()
+    return fbc if _FBC.fullmatch(fbc or "") else None, fbp
+
+
+def _without_fbc(item: Mapping[str, Any]) -> dict[str, Any]:
+    user = {name: value for name, value in item["user_data"].items() if name != "fbc"}
+    return {**item, "user_data": user}

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from gp_aiogram.destinations.http import json_object, retry_after_header
+from gp_aiogram.destinations.answers import json_object, kind_of_status, retry_after_header
 from gp_aiogram.errors import (
     DeliveryError,
     DeliveryFailed,
@@ -23,7 +23,12 @@ from gp_aiogram.errors import (
     RateLimited,
 )
 
-_MISCONFIGURED = (3, 10, 102, 190, *range(200, 300))
+_MISCONFIGURED = (
+    *(3, 10, *range(200, 300)),  # permissions
+    *(101, 102, 104, 190),  # app, session, token
+    *(803, 2500),  # no such pixel, no such path
+    *(12, 2635),  # an API version that is gone
+)
 _RATE_LIMITED = (4, 17, 32, 341, 368, 613, *range(80000, 80015))
 _FAILED = (1, 2, 5000, 21009)
 
@@ -39,9 +44,16 @@ _INVALID = 100
 #: Of code 100: no such pixel, or the token may not use it.
 _NO_SUCH_PIXEL = 33
 
+#: Type of an error of the call, not of its parameters: the pixel, or ``appsecret_proof``, which
+#: comes with code 100 and no subcode.
+_OF_THE_CALL = "GraphMethodException"
+
+_BAD_CLICK_ID = 2804001
+
 #: What known subcodes of code 100 say; Meta's own texts come in any language.
 _SUBCODES: Mapping[int, str] = {
     _NO_SUCH_PIXEL: "no such pixel, or the access token may not use it",
+    _BAD_CLICK_ID: "the click id (fbc) is malformed",
     2804003: "event_time is more than 7 days ago",
     2804009: "Purchase without value",
     2804010: "Purchase without currency",
@@ -73,28 +85,30 @@ def meta_error(response: httpx.Response) -> DeliveryError | None:
     return kind(reason)
 
 
+def is_bad_click_id(response: httpx.Response) -> bool:
+    """Tell whether Meta takes nothing because of an fbc."""
+    error = json_object(response).get("error")
+    if not isinstance(error, dict):
+        return False
+    return (error.get("code"), error.get("error_subcode")) == (_INVALID, _BAD_CLICK_ID)
+
+
 def _kind(error: Mapping[str, Any], status: int) -> type[DeliveryError]:
     code = error.get("code")
     known = _ERRORS.get(code) if isinstance(code, int) else None
     if known is not None:
         return known
-    if code == _INVALID and error.get("error_subcode") == _NO_SUCH_PIXEL:
+    if code == _INVALID and _is_of_the_call(error):
         return DestinationMisconfigured
     if error.get("is_transient") is True:
         return DeliveryFailed
-    if code == _INVALID:
+    if code == _INVALID or status < HTTPStatus.BAD_REQUEST:
         return EventRejected
-    return _kind_by_status(status)
+    return kind_of_status(status)
 
 
-def _kind_by_status(status: int) -> type[DeliveryError]:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RateLimited
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return DestinationMisconfigured
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
-        return DeliveryFailed
-    return EventRejected
+def _is_of_the_call(error: Mapping[str, Any]) -> bool:
+    return error.get("error_subcode") == _NO_SUCH_PIXEL or error.get("type") == _OF_THE_CALL
 
 
 def _reason(error: Mapping[str, Any], status: int) -> str:

@@ -5,6 +5,7 @@ Source of every rule, unless named otherwise: TikTok's "Report App, Web, Offline
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from gp_aiogram.destinations.ad_platform import (
     money_fields,
     visitor_ip,
 )
+from gp_aiogram.destinations.answers import json_object
 from gp_aiogram.destinations.arguments import (
     validate_choice,
     validate_code,
@@ -27,7 +29,6 @@ from gp_aiogram.destinations.arguments import (
     validate_test_code,
 )
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.destinations.http import json_object
 from gp_aiogram.destinations.privacy import shareable, shareable_url
 from gp_aiogram.destinations.schema import is_digest, reader
 from gp_aiogram.destinations.tiktok.errors import ACCEPTED, answered_code, tiktok_error
@@ -50,6 +51,13 @@ _PATH = "/open_api/v1.3/event/track/"
 
 _NAMES = {"web": catalogue.TIKTOK_WEB, "app": catalogue.TIKTOK_APP}
 
+#: The page of an event of which nothing else is known: it happened in Telegram.
+_TELEGRAM = "https://t.me/"
+
+#: What a ttclid or ttp is made of. TikTok states no grammar; brackets, white space and the macro
+#: ``__CLICKID__``, which nobody filled in, are no part of one.
+_CLICK_ID = re.compile(r"(?!__)[A-Za-z0-9._~+/=-]+")
+
 #: What a receipt keeps of an answer.
 _RECEIPT = ("request_id", "message")
 
@@ -63,7 +71,7 @@ class TikTokEvents(AdDestination):
     ttclid, ttp, address and browser of the click.
 
     Every web event needs a page: that of the click, else ``page_url``, else the bot's address on
-    t.me. An event without any of them is a dead letter.
+    t.me, else that of Telegram itself, which is true of every bot and worth a warning.
 
     Of ``user_data``, TikTok gets the properties that it documents, such as ``order_id`` and
     ``contents`` (whose fields may have Meta's names), and nothing else. What names or looks like
@@ -88,6 +96,7 @@ class TikTokEvents(AdDestination):
     :param limited_data_use: for users who opted out under the privacy law of a state of the USA;
         None says nothing.
     :param app_id: the app's own id, of an app event; by default that of TikTok.
+    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
@@ -111,6 +120,7 @@ class TikTokEvents(AdDestination):
         rates: Rates | None = None,
         limited_data_use: bool | None = None,
         app_id: str | None = None,
+        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         token = validate_secret("TikTokEvents(access_token=...)", access_token)
@@ -127,6 +137,7 @@ class TikTokEvents(AdDestination):
             headers={"access-token": token},
             secrets=(token,),
             only=only,
+            proxy=proxy,
             transport=transport,
             event_names={**_NAMES[self.event_source], **own_names},
             converter=CurrencyConverter("TikTokEvents", rates, supported=TIKTOK_CURRENCIES),
@@ -151,8 +162,7 @@ class TikTokEvents(AdDestination):
     def prepare(self, event: Event) -> dict[str, Any]:
         """Build an item of ``data``.
 
-        :raises EventRejected: when no page is known, or the currency is neither supported nor
-            convertible.
+        :raises EventRejected: when the currency is neither supported nor convertible.
         """
         item = {
             "event": self.platform_name(event),
@@ -196,7 +206,7 @@ class TikTokEvents(AdDestination):
         known = {key: part for key, part in shared.items() if key in PROPERTIES}
         errors: list[str] = []
         properties: dict[str, Any] = _read_properties(known, errors) or {}
-        self._warn_once.warn(errors)
+        self._warn_once.left_out(errors)
         return properties | money
 
     def _place(self, event: Event) -> dict[str, Any]:
@@ -204,18 +214,20 @@ class TikTokEvents(AdDestination):
         if self.event_source == "app":
             return {"app": {"app_id": self._app_id}}
         click = event.click
-        url = self._page_url if click is None else shareable_url(click.url) or self._page_url
-        if url is None and event.bot_username:
-            url = f"https://t.me/{event.bot_username}"
-        if url is None:
-            msg = (
-                "TikTok needs the page of a web event, and neither the click nor the bot's name "
-                "is known: set TikTokEvents(page_url=...) to the address of your landing page"
-            )
-            raise EventRejected(msg)
+        seen = None if click is None else shareable_url(click.url)
+        url = seen or self._page_url or self._bot_page(event)
         referrer = None if click is None else shareable_url(click.referrer)
         page = {"url": url, "referrer": referrer} if referrer else {"url": url}
         return {"page": page}
+
+    def _bot_page(self, event: Event) -> str:
+        if event.bot_username:
+            return f"{_TELEGRAM}{event.bot_username}"
+        self._warn_once.warn(
+            f"neither the page of a click nor the bot's name is known, so {_TELEGRAM} is named: "
+            "set TikTokEvents(page_url=...) to the address of your landing page"
+        )
+        return _TELEGRAM
 
     def _read(self, response: httpx.Response) -> Receipt:
         code = answered_code(response)
@@ -241,12 +253,16 @@ def _plain_fields(traits: Mapping[str, str]) -> dict[str, str]:
 def _browser(click: Click) -> dict[str, str]:
     """Return what TikTok wants as it is, never hashed; a ttclid is never cut."""
     known = {
-        "ttclid": click.ttclid,
-        "ttp": click.ttp,
+        "ttclid": _click_id(click.ttclid),
+        "ttp": _click_id(click.ttp),
         "ip": visitor_ip(click.ip),
         "user_agent": click.user_agent,
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _click_id(text: str | None) -> str | None:
+    return text if _CLICK_ID.fullmatch(text or "") else None
 
 
 def _validate_page(url: object) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from gp_aiogram.destinations.http import json_object, retry_after_header
+from gp_aiogram.destinations.answers import json_object, retry_after_header
 from gp_aiogram.errors import (
     DeliveryError,
     DeliveryFailed,
@@ -25,8 +25,12 @@ ACCEPTED = frozenset({0, 20001})
 
 _RATE_LIMITED = (40100, 40132, 51021, 61000)
 
-#: Permission, token, app and scope; an API version or address that is gone.
-_MISCONFIGURED = (40001, 40102, 40104, 40105, 40113, 40118, 40130, 40006, 40400, 41001)
+_MISCONFIGURED = (
+    *(40001, 40003, 40102, 40104, 40105, 40113, 40118, 40130),  # permission, token, app, scope
+    40007,  # no such thing: the only one that a request names is the pixel
+    *(40009, 40013),  # the sandbox is not the production environment
+    *(40006, 40400, 41001),  # an API version or address that is gone
+)
 
 _FAILED = (40201, 40202, 60001)
 

@@ -48,7 +48,7 @@ class MemoryOutbox(Outbox):
             return "blocked"
         if self._is_known(entry.event) or self._once.known(entry.once):
             return "duplicate"
-        self._once.add(entry.once)
+        self._once.add([*entry.once, *entry.marks])
         self._add(entry)
         self._notifier.notify(entry.destinations)
         return "stored"

@@ -55,7 +55,7 @@ class MemoryProfiles(ProfileStore):
 
     async def prune(self, before: datetime, limit: int) -> int:
         """Erase clicks that are older, with their invite links."""
-        old = (session_id for session_id, click in self._clicks.items() if click.at < before)
+        old = (session_id for session_id, click in self._clicks.items() if click.moment < before)
         return self._erase_clicks(list(islice(old, limit)))
 
     def _erase_clicks(self, session_ids: Collection[str]) -> int:

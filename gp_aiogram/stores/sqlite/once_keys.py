@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from gp_aiogram.model.event import Event
 from gp_aiogram.stores.keys import (
     OnceKey,
     event_digest,
@@ -17,6 +16,9 @@ from gp_aiogram.stores.keys import (
     order_digest,
 )
 from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
+
+#: What tells an event from others: its id and its name.
+Identity = tuple[str, str]
 
 
 class OnceKeys:
@@ -35,11 +37,13 @@ class OnceKeys:
         """Return the digest that is stored of a once-key."""
         return once_digest(self._salt, key)
 
-    def digests(self, keys: Iterable[OnceKey]) -> list[bytes]:
-        """Return all digests by which the file may know once-keys.
+    def digests(self, keys: Collection[OnceKey]) -> list[bytes]:
+        """Return all digests by which the file may know once-keys; first those that are stored.
 
         Keys of a file of an earlier version were plain texts.
         """
+        if not keys:
+            return []
         digests = [once_digest(self._salt, key) for key in keys]
         if self._has_legacy:
             texts = (key.legacy_text for key in keys)
@@ -50,14 +54,13 @@ class OnceKeys:
         """Return by what the events of an order are found."""
         return order_digest(self._salt, order)
 
-    def erased_digests(self, event: Event) -> list[bytes]:
-        """Return all digests by which the file may know an event that it has erased."""
+    def erased(self, events: Iterable[Identity]) -> set[Identity]:
+        """Return those of the events that the file has erased."""
         if not self._has_erased:
-            return []
-        digests = [event_digest(self._salt, event.event_id, event.name)]
-        if self._has_legacy:
-            digests.append(legacy_event_digest(self._salt, event.event_id))
-        return digests
+            return set()
+        digests = {event: self._event_digests(*event) for event in events}
+        known = self.known([*chain.from_iterable(digests.values())])
+        return {event for event, own in digests.items() if not known.isdisjoint(own)}
 
     def known(self, digests: Sequence[bytes]) -> set[bytes]:
         """Return those of the digests that the file knows."""
@@ -69,10 +72,16 @@ class OnceKeys:
         rows = [(digest, now_ms) for digest in digests]
         return insert(self._connection, "INSERT OR IGNORE INTO seen", rows)
 
-    def add_erased(self, events: Iterable[tuple[str, str]], now_ms: int) -> None:
-        """Remember events that are erased now, by their ids and names."""
+    def add_erased(self, events: Iterable[Identity], now_ms: int) -> None:
+        """Remember events that are erased now."""
         self.add((event_digest(self._salt, *event) for event in events), now_ms)
         self._connection.execute("UPDATE store SET erased = 1")
+
+    def _event_digests(self, event_id: str, name: str) -> list[bytes]:
+        digests = [event_digest(self._salt, event_id, name)]
+        if self._has_legacy:
+            digests.append(legacy_event_digest(self._salt, event_id))
+        return digests
 
 
 class Addition(NamedTuple):
@@ -87,8 +96,9 @@ def add_keys(connection: sqlite3.Connection, additions: Sequence[Addition]) -> l
     once = OnceKeys(connection)
     counts = []
     for keys, now_ms in additions:
-        known = once.known(once.digests(keys))
-        new = {once.digest(key) for key in keys if known.isdisjoint(once.digests([key]))}
+        digests = [once.digests([key]) for key in keys]
+        known = once.known([*chain.from_iterable(digests)])
+        new = {own[0] for own in digests if known.isdisjoint(own)}
         counts.append(once.add(new, now_ms))
     return counts
 

@@ -148,7 +148,7 @@ def _add_clicks(connection: sqlite3.Connection, clicks: Sequence[_NewClick]) -> 
         added.append(session_id not in known)
         if session_id not in known:
             known.add(session_id)
-            rows.append((session_id, to_ms(click.at), json.dumps(click.to_dict())))
+            rows.append((session_id, to_ms(click.moment), json.dumps(click.to_dict())))
     insert(connection, "INSERT INTO click (session_id, at_ms, body)", rows)
     return added
 

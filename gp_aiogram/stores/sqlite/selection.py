@@ -179,7 +179,7 @@ class Selection:
         keys = _delete(connection, seqs)
         self._recent.drop(seqs)
         if rows:
-            identities = [identity for _, *identity in rows]
+            identities = [(event_id, name) for _, event_id, name in rows]
             OnceKeys(connection).add_erased(identities, now_ms(self._clock))
         return Erased(len(rows), keys)
 
