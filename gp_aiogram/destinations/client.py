@@ -111,16 +111,21 @@ def _connections(proxy: Proxy | None) -> AiohttpTransport:
 
 def was_not_sent(error: Exception) -> bool:
     """Tell whether an error proves that the server did not get the request."""
-    return isinstance(error.__cause__, _NOT_SENT)
+    return isinstance(_cause(error), _NOT_SENT)
 
 
 def proxy_status(error: Exception) -> int | None:
     """Return the status by which a proxy refused a tunnel; None when it was something else."""
-    cause = error.__cause__
+    cause = _cause(error)
     return cause.status if isinstance(cause, aiohttp.ClientHttpProxyError) else None
 
 
 def describe(error: Exception) -> str:
     """Return what happened, in the words of the connection."""
-    cause = error.__cause__ or error
+    cause = _cause(error)
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+
+
+def _cause(error: Exception) -> BaseException:
+    """Return aiohttp's error behind that of httpx; not every one has a counterpart there."""
+    return error.__cause__ or error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from gp_aiogram.errors import EventError
@@ -97,7 +97,8 @@ class Click:
     def from_dict(cls, fields: Mapping[str, Any]) -> Click:
         """Read what :meth:`to_dict` returned."""
         at = fields.get("at")
-        return _unchecked({**fields, "at": None if at is None else datetime.fromisoformat(at)})
+        moment = None if at is None else datetime.fromisoformat(at)
+        return _unchecked({"utm": {}, **fields, "at": moment})
 
     @property
     def moment(self) -> datetime:
@@ -139,7 +140,7 @@ class Click:
 
     def with_fbc(self) -> Click:
         """Return the click as it is stored; see :meth:`normalized`."""
-        return self.normalized(self.moment)
+        return self.normalized(datetime.now(timezone.utc))
 
 
 def _unchecked(fields: Mapping[str, Any]) -> Click:

@@ -78,6 +78,7 @@ class ProfileStore(_Part, ABC):
     async def add_click(self, session_id: str, click: Click) -> bool:
         """Keep what a landing page saw.
 
+        :param click: with its time.
         :return: False when the session id has a click already: nothing was changed.
         """
 
@@ -144,7 +145,8 @@ class Outbox(_Part, ABC):
         :param lease: seconds after which the claim ends by itself.
         :param capped: claim only deliveries with a ``batch_cap``, which are the remains of
             rejected batches, and of these only as many as fit into one batch: the cap of the
-            first is the cap of the claim. By default such deliveries are left out.
+            first is the cap of the claim, and deliveries with a lower one are left out. By
+            default all that have a cap are left out.
         """
 
     @abstractmethod
@@ -202,7 +204,9 @@ class Outbox(_Part, ABC):
         """Change deliveries, claimed ones included unless ``where.unclaimed``.
 
         :param limit: change at most so many; call again while as many were.
-        :return: how many were changed. What is as the change wants it already is not.
+        :return: how many were changed. What is as the change wants it already is not; with
+            ``restart`` that is a pending delivery without attempts and cap that is due since its
+            trying began.
         """
 
     @abstractmethod
@@ -210,7 +214,8 @@ class Outbox(_Part, ABC):
         """Erase events all of whose deliveries are meant, with their deliveries, oldest first.
 
         An event without deliveries is meant by what the filter says of events alone. Claims on
-        what is erased end.
+        what is erased end. With ``accepted_before`` a store may stop at the first event that is
+        younger; what a clock set back has dated earlier stays until then.
 
         :param limit: at most so many events.
         :return: how many events were erased.

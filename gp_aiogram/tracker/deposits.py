@@ -12,7 +12,7 @@ from gp_aiogram.stores.keys import user_key
 from gp_aiogram.tracker.enrichment import Enriched, Enrichment
 from gp_aiogram.tracker.once_keys import deposit_guards, imported_depositor_key
 from gp_aiogram.tracker.recording import Recording
-from gp_aiogram.tracker.request import DepositRules, Draft
+from gp_aiogram.tracker.request import DepositRules, Draft, validate_bot_id
 
 #: Users marked in one transaction, so that events need not wait for all of them.
 _MARKED = 2000
@@ -75,7 +75,8 @@ class Deposits:
         """
         given = [telegram_ids] if isinstance(telegram_ids, int) else telegram_ids
         ids = sorted({validate_telegram_id(telegram_id) for telegram_id in given})
-        keys = [user_key(bot_id, telegram_id, FIRST_DEPOSIT) for telegram_id in ids]
+        bot = validate_bot_id(bot_id)
+        keys = [user_key(bot, telegram_id, FIRST_DEPOSIT) for telegram_id in ids]
         pages = [keys[start : start + _MARKED] for start in range(0, len(keys), _MARKED)]
         return sum([await self._outbox.add_keys(page) for page in pages])
 

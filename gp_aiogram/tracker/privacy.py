@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gp_aiogram.model.event import validate_telegram_id
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.keys import opt_out_key
@@ -10,6 +12,13 @@ from gp_aiogram.tracker.pages import every_page
 
 #: Reason of a delivery that an opt-out has cancelled.
 OPTED_OUT = "the user opted out before it was sent"
+
+#: What an opt-out cancels: what is pending, and what is held, which a request that is under way
+#: may make pending again.
+_UNDELIVERED = (
+    DeliveryFilter(states=frozenset({"pending"})),
+    DeliveryFilter(states=frozenset({"dead"}), maybe_delivered=True),
+)
 
 
 class Privacy:
@@ -26,11 +35,10 @@ class Privacy:
 
         :raises StoreError: when the store failed.
         """
-        outbox = self._store.outbox
-        await outbox.add_keys([opt_out_key(validate_telegram_id(telegram_id))])
-        pending = DeliveryFilter(telegram_id=telegram_id, states=frozenset({"pending"}))
-        opted_out = Change("skipped", OPTED_OUT)
-        await every_page(lambda limit: outbox.transition(pending, opted_out, limit=limit))
+        key = opt_out_key(validate_telegram_id(telegram_id))
+        await self._store.outbox.add_keys([key])
+        for undelivered in _UNDELIVERED:
+            await self._cancel(replace(undelivered, telegram_id=telegram_id))
 
     async def opt_in(self, telegram_id: int) -> None:
         """Record a user again; harmless when they never opted out.
@@ -57,3 +65,9 @@ class Privacy:
         # Last, so that what was recorded in the meantime goes, too: it knows what was known.
         outbox, of_user = self._store.outbox, DeliveryFilter(telegram_id=telegram_id)
         await every_page(lambda limit: outbox.erase(of_user, limit=limit))
+
+    async def _cancel(self, undelivered: DeliveryFilter) -> None:
+        outbox, opted_out = self._store.outbox, Change("skipped", OPTED_OUT)
+        await every_page(
+            lambda limit: outbox.transition(undelivered, opted_out, limit=limit),
+        )

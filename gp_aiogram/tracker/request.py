@@ -14,10 +14,11 @@ from gp_aiogram.model.event import (
     is_text,
     new_event,
     utc_from_timestamp,
-    validate_user_data,
+    validate_telegram_id,
 )
 from gp_aiogram.model.money import Stars, is_stars
 from gp_aiogram.model.session import Session, Source
+from gp_aiogram.model.user_data import validate_user_data
 
 #: Where an event whose value was in Telegram Stars keeps how many there were.
 STARS_KEY = "telegram_stars"
@@ -159,7 +160,7 @@ class RequestCheck:
             telegram_id=request.telegram_id,
             event_time=utc_from_timestamp(self._clock.time()) if moment is None else moment,
             event_id=request.event_id,
-            bot_id=request.bot_id,
+            bot_id=validate_bot_id(request.bot_id),
             session_id=request.session_id,
             value=value,
             currency=currency,
@@ -211,3 +212,17 @@ def validate_once(once: object) -> str | None:
         msg = f"once must be 'user' or a key such as an order's id, not {short_repr(once)}"
         raise EventError(msg)
     return str(once)
+
+
+def validate_bot_id(bot_id: object) -> int | None:
+    """Return a bot's id, which is a Telegram id like a user's; None names no bot.
+
+    :raises EventError: when it is none.
+    """
+    if bot_id is None:
+        return None
+    try:
+        return validate_telegram_id(bot_id)
+    except EventError as error:
+        msg = str(error).replace("telegram_id must be a user's", "bot_id must be a bot's")
+        raise EventError(msg) from None

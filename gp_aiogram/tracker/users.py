@@ -26,7 +26,7 @@ from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.tracker.enrichment import Enrichment
 from gp_aiogram.tracker.invites import Invites
 from gp_aiogram.tracker.pending_touches import PendingTouches
-from gp_aiogram.tracker.request import Arrival
+from gp_aiogram.tracker.request import Arrival, validate_bot_id
 
 #: Random bytes in a session id. As digits they pass the grammars that bots have, and with their
 #: prefix they fit into the 32 characters of an invite link's name.
@@ -85,7 +85,7 @@ class Users:
         if session_id is None:
             return None
         return Session(
-            bot_id=bot_id,
+            bot_id=validate_bot_id(bot_id),
             telegram_id=validate_telegram_id(telegram_id),
             session_id=session_id,
             source=source,
@@ -108,7 +108,7 @@ class Users:
         :raises EventError: when the user or the time makes no sense.
         """
         return Arrival(
-            bot_id=bot_id,
+            bot_id=validate_bot_id(bot_id),
             telegram_id=validate_telegram_id(telegram_id),
             link=link,
             name=name,

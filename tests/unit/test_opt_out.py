@@ -20,6 +20,7 @@ from gp_aiogram import (
     Event,
     EventError,
     EventRejected,
+    RateLimited,
     SQLiteStore,
     Store,
     Tracker,
@@ -184,6 +185,22 @@ async def test_what_is_under_way_is_not_tried_again(clock: ManualClock) -> None:
         "the user opted out before it was sent",
     )
     assert [event.telegram_id for event in unsteady.events] == [8]
+
+
+@pytest.mark.parametrize("error", [RateLimited("wait", retry_after=1), DeliveryFailed("no")])
+async def test_what_is_held_while_it_is_under_way_is_not_tried_again(
+    clock: ManualClock, error: Exception
+) -> None:
+    unsteady = Unsteady(error)
+    unsteady.ambiguous = "hold"
+    async with Tracker([unsteady], store=MemoryStore(clock=clock), clock=clock) as tracker:
+        await tracker.track("REG", telegram_id=7)
+        await unsteady.busy.wait()
+        await tracker.opt_out(7)
+        unsteady.go_on.set()
+        assert await tracker.flush()
+        stats = await tracker.stats()
+    assert stats.destinations["unsteady"].deliveries == {"skipped": 1}
 
 
 async def test_a_dead_letter_is_not_replayed() -> None:

@@ -495,3 +495,16 @@ async def test_an_event_waits_for_the_touch_that_is_being_kept(
     event = await tracked
     assert event is not None
     assert event.session_id == "gp_a"
+
+
+@pytest.mark.parametrize("bot_id", ["42", 0, -5, True, 2**63, 42.0])
+async def test_a_bot_has_an_id(tracker: Tracker, bot_id: Any) -> None:
+    for wrong in (
+        tracker.track("REG", telegram_id=7, bot_id=bot_id),
+        tracker.deposit(telegram_id=7, value=5, bot_id=bot_id),
+        tracker.capture(7, "gp_a", bot_id=bot_id),
+        tracker.mark_deposited(7, bot_id=bot_id),
+    ):
+        with pytest.raises(EventError, match="bot_id must be a bot's positive integer id"):
+            await wrong
+    assert await tracker.session(7) is None
