@@ -7,11 +7,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, SuccessfulPayment
+from aiogram.types import (
+    Message,
+    OrderInfo,
+    PreCheckoutQuery,
+    RefundedPayment,
+    SuccessfulPayment,
+)
 
-from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.errors import EventError
 from gp_aiogram.model.money import from_minor_units
 from gp_aiogram.model.user_data import validate_user_data
+from gp_aiogram.model.wording import describe
 from gp_aiogram.tracker.arguments import EventArguments
 
 #: Fields of a payment that ``user_data`` keeps where they are set (Bot API,
@@ -45,6 +52,7 @@ class Payment:
     charge_id: str | None = None
     is_renewal: bool = False
     user_data: Mapping[str, Any] = field(default_factory=dict)
+    order_info: OrderInfo | None = None
 
 
 def payment_of(event: object) -> Payment | None:
@@ -76,7 +84,7 @@ def with_payment_defaults(arguments: EventArguments, payment: Payment) -> EventA
     if "value" not in completed:
         currency = completed["currency"]
         if str(currency).strip().upper() != payment.currency:
-            msg = f"the payment is in {payment.currency}, not in {short_repr(currency)}"
+            msg = f"the payment is in {payment.currency}, not in {describe(currency)}"
             raise EventError(msg)
         completed["value"] = payment.value
     if payment.charge_id is not None:
@@ -99,4 +107,5 @@ def _read(payment: SuccessfulPayment | RefundedPayment | PreCheckoutQuery) -> Pa
         charge_id=charge_id,
         is_renewal=bool(fields["is_recurring"]) and not fields["is_first_recurring"],
         user_data={name: field for name, field in user_data.items() if field not in (None, "")},
+        order_info=getattr(payment, "order_info", None),
     )

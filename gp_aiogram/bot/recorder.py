@@ -85,6 +85,8 @@ async def record_event(
     payment = payment_of(event)
     if payment is not None:
         arguments = with_payment_defaults(arguments, payment)
+        if payment.order_info is not None and gp.tracker.payments_identify:
+            await gp.identify(order_info=payment.order_info)
     is_renewal = payment is not None and payment.is_renewal
     if name is None:
         deposit = {"value": None, **arguments, "renewal": is_renewal}

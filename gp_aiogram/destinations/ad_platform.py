@@ -54,6 +54,7 @@ class AdDestination(HTTPDestination):
         )
         self._event_names = event_names
         self._converter = converter
+        self.convertible_currencies = converter.convertible
 
     def accepts(self, event: Event) -> bool:
         """Leave out refunds, unless ``event_names`` has a name for them.

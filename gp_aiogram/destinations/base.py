@@ -46,6 +46,9 @@ class Destination(ABC):
     #: Names of the events that this destination gets; None means all.
     only: Collection[str] | None = None
 
+    #: Codes that are no ISO 4217, such as ``USDT``, which this destination converts.
+    convertible_currencies: frozenset[str] = frozenset()
+
     #: After a failure that may hide a success: send again, or keep as a dead letter to decide on.
     ambiguous: Ambiguous = "retry"
 

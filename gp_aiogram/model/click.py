@@ -121,7 +121,8 @@ class Click:
         """
         fields = vars(self) | {"at": self.at or now}
         for name in _IDS:
-            fields[name] = click_id(name, fields[name])
+            if fields[name] is not None:
+                fields[name] = click_id(name, fields[name])
         fields["fbc"] = _fbc(fields["at"], fields["fbclid"], fields["fbc"])
         fields["utm"] = {name: text for name, text in self.utm.items() if _is_usable(name, text)}
         fields["url"] = _usable_url(self.url)

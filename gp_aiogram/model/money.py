@@ -108,6 +108,15 @@ def json_number(value: Decimal) -> int | float:
     return float(value) if "." in f"{value:f}" else int(value)
 
 
+def is_iso(code: str) -> bool:
+    """Tell whether this is a currency of ISO 4217 that somebody can be charged in."""
+    try:
+        currency_code(code)
+    except EventError:
+        return False
+    return True
+
+
 def is_stars(currency: object) -> bool:
     """Tell whether this is the code of Telegram Stars."""
     return isinstance(currency, str) and currency.strip().upper() == TELEGRAM_STARS

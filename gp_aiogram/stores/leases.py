@@ -59,9 +59,7 @@ class Leases(Generic[Key]):
     def proves(self, token: str, key: Key) -> bool:
         """Tell whether the token still holds the key."""
         lease = self._leases.get(key)
-        return (
-            lease is not None and lease.token == token and lease.until > self._clock.monotonic()
-        )
+        return lease is not None and lease.token == token and lease.until > self._clock.monotonic()
 
     def end(self, key: Key, token: str) -> None:
         """Give a key back; a token that does not hold it changes nothing."""

@@ -43,6 +43,7 @@ class Enrichment:
     because a user's once-key depends on it; so does an opt-out that cannot be read.
 
     :param journals: hold touches that the store does not know yet.
+    :param phone_region: country of phone numbers without a country code.
     :param counts: failures are counted here.
     """
 
@@ -54,6 +55,7 @@ class Enrichment:
         bots: Bots,
         pending: PendingTouches,
         journals: Journals,
+        phone_region: str | None,
         counts: Counter[TrackerCount],
     ) -> None:
         self._store = store
@@ -61,6 +63,7 @@ class Enrichment:
         self._bots = bots
         self._pending = pending
         self._journals = journals
+        self._phone_region = phone_region
         self._counts = counts
 
     async def with_bot(self, draft: Draft) -> Draft:
@@ -177,7 +180,7 @@ class Enrichment:
 
     def _complete(self, event: Event, context: UserContext) -> Event:
         session = context.session
-        user_data, contacts = split_off(event.user_data)
+        user_data, contacts = split_off(event.user_data, phone_region=self._phone_region)
         return Event(
             event.event_id,
             event.name,
@@ -189,7 +192,7 @@ class Enrichment:
             event.currency,
             user_data,
             context.profile.click,
-            merged(context.profile.traits, contacts),
+            merged(merged(context.profile.traits, event.traits), contacts),
             self._bots.username(event.bot_id),
         )
 

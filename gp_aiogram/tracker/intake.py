@@ -13,7 +13,7 @@ from gp_aiogram.model.event import Event
 from gp_aiogram.model.session import Session, Source
 from gp_aiogram.tracker import lines
 from gp_aiogram.tracker.deposits import Deposits
-from gp_aiogram.tracker.journal_queue import PATIENCE, JournalQueue
+from gp_aiogram.tracker.journal_queue import PATIENCE, JournalQueue, failure
 from gp_aiogram.tracker.journals import Journals
 from gp_aiogram.tracker.privacy import Privacy
 from gp_aiogram.tracker.recording import Recording
@@ -177,15 +177,19 @@ class Intake:
         *,
         user: object,
         contact: object,
+        order_info: object,
         traits: Mapping[str, object],
-    ) -> None:
-        """Store traits."""
-        ready = self._users.traits(telegram_id, user=user, contact=contact, traits=traits)
+    ) -> frozenset[str]:
+        """Store traits, and return the names of those that a platform can use."""
+        ready, usable = self._users.traits(
+            telegram_id, user=user, contact=contact, order_info=order_info, traits=traits
+        )
         await self._touches.take(
             self._users.store_traits(telegram_id, ready),
             lambda: {"kind": "traits", "telegram_id": telegram_id, "traits": ready},
             None,
         )
+        return usable
 
     async def opt_out(self, telegram_id: int) -> None:
         """Let nothing more be recorded of a user."""
@@ -213,7 +217,15 @@ class Intake:
         if self._touches.waiting and (waiting := await self._journals.touches_of(telegram_id)):
             return waiting[-1]
         reading = self._users.session(telegram_id, bot_id, at)
-        return await asyncio.wait_for(reading, self._patience())
+        attempt = asyncio.ensure_future(reading)
+        try:
+            await asyncio.wait([attempt], timeout=self._patience())
+        finally:
+            late = failure(attempt)
+            attempt.cancel()
+        if late is not None:
+            raise late
+        return attempt.result()
 
     async def _take_wish(
         self,

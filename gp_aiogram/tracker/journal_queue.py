@@ -105,13 +105,13 @@ class JournalQueue:
         except asyncio.CancelledError:
             attempt.cancel()
             raise
-        error = _failure(attempt)
+        error = failure(attempt)
         if error is None:
             return attempt.result()
         if isinstance(error, EventError):
             raise error
         # What it may still do is harmless: the store knows touches, events and once-keys again.
-        attempt.add_done_callback(_failure)
+        attempt.add_done_callback(failure)
         self._tell(error)
         await self._put(line())
         return meanwhile
@@ -167,7 +167,7 @@ class JournalQueue:
     async def _record(self, line: Line) -> BaseException | None:
         attempt = asyncio.ensure_future(self._perform[line["kind"]](line))
         await asyncio.wait([attempt], timeout=_TRY)
-        error = _failure(attempt)
+        error = failure(attempt)
         if isinstance(error, EventError):
             self._counts["lost"] += 1
             logger.error("cannot be recorded: %s: %s", lines.described(line), error)
@@ -191,7 +191,7 @@ class _Reminder:
         return True
 
 
-def _failure(attempt: asyncio.Future[Any]) -> BaseException | None:
+def failure(attempt: asyncio.Future[Any]) -> BaseException | None:
     """Return why an attempt has failed, or that it takes too long."""
     if not attempt.done():
         return TimeoutError("no answer in time")

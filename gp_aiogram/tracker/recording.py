@@ -9,11 +9,12 @@ from collections.abc import Collection
 from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.delivery.stats import TrackerCount
 from gp_aiogram.destinations.base import Destination
+from gp_aiogram.errors import EventError
 from gp_aiogram.model.event import Event
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import OnceKey, opt_out_key
 from gp_aiogram.stores.records import AcceptResult, Entry
-from gp_aiogram.tracker.before_send import BeforeSend, apply_before_send
+from gp_aiogram.tracker.before_send import Review
 from gp_aiogram.tracker.enrichment import Enriched, Enrichment
 from gp_aiogram.tracker.once_keys import Guards, guards, keys_against
 from gp_aiogram.tracker.request import Draft
@@ -25,7 +26,8 @@ class Recording:
     """The steps that every event goes through, and the plain way through them.
 
     :param enrichment: completes drafts.
-    :param before_send: the owner's last word on an event.
+    :param review: the owner's last word on an event, if they want one.
+    :param coins: codes that are none of ISO 4217, and that some destination converts.
     :param outbox: stores what is accepted.
     :param courier: delivers it.
     :param counts: what happened is counted here.
@@ -35,13 +37,15 @@ class Recording:
         self,
         *,
         enrichment: Enrichment,
-        before_send: BeforeSend | None,
+        review: Review | None,
+        coins: Collection[str],
         outbox: Outbox,
         courier: Courier,
         counts: Counter[TrackerCount],
     ) -> None:
         self._enrichment = enrichment
-        self._before_send = before_send
+        self._review = review
+        self._coins = coins
         self._outbox = outbox
         self._courier = courier
         self._counts = counts
@@ -91,9 +95,9 @@ class Recording:
 
         :raises EventError: when it fails, or returns what is no event.
         """
-        if self._before_send is None:
+        if self._review is None:
             return event
-        reviewed = await apply_before_send(self._before_send, event)
+        reviewed = await self._review.apply(event)
         if reviewed is None:
             self._counts["dropped"] += 1
         return reviewed
@@ -113,6 +117,7 @@ class Recording:
         """
         if destinations is None:
             destinations = self.receivers(event) if draft.to is None else draft.to
+        self._check_currency(event, destinations)
         once, unless, marks = admitted
         opt_out = opt_out_key(event.telegram_id)
         entry = Entry(event, destinations, once, draft.order, (opt_out, *unless), marks)
@@ -125,6 +130,17 @@ class Recording:
             if draft.event.session_id is not None:
                 await self._enrichment.remember(event)
         return result
+
+    def _check_currency(self, event: Event, destinations: Collection[str]) -> None:
+        """Refuse a coin such as USDT where a receiver has no rate for it."""
+        if event.currency not in self._coins:
+            return
+        for name in destinations:
+            destination = self._courier.lanes[name].destination
+            if event.currency in destination.convertible_currencies:
+                continue
+            msg = f"{name} has no rate for {event.currency}: give it one, or leave it out with to="
+            raise EventError(msg)
 
     def is_stored(self, result: AcceptResult) -> bool:
         """Tell whether an event was stored, and count why it was not."""

@@ -19,6 +19,7 @@ from gp_aiogram.model.event import (
 from gp_aiogram.model.money import Stars, is_stars
 from gp_aiogram.model.session import Session, Source
 from gp_aiogram.model.user_data import validate_user_data
+from gp_aiogram.model.wording import describe
 
 #: Where an event whose value was in Telegram Stars keeps how many there were.
 STARS_KEY = "telegram_stars"
@@ -109,12 +110,20 @@ class RequestCheck:
     """Checks requests.
 
     :param destinations: names that ``to=`` may hold.
+    :param convertible: codes of currencies that some destination converts, besides ISO 4217.
     :param stars: what Telegram Stars are worth; None refuses values in stars.
     :param clock: gives events without a time of their own the present one.
     """
 
-    def __init__(self, destinations: Collection[str], stars: Stars | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        destinations: Collection[str],
+        convertible: Collection[str],
+        stars: Stars | None,
+        clock: Clock,
+    ) -> None:
         self._destinations = destinations
+        self._convertible = convertible
         self._stars = stars
         self._clock = clock
 
@@ -147,7 +156,7 @@ class RequestCheck:
         """
         draft = self._draft(request)
         if draft.order is None:
-            msg = f"refund() needs the order's id of the payment, not {short_repr(request.once)}"
+            msg = f"refund() needs the order's id of the payment, not {describe(request.once)}"
             raise EventError(msg)
         return draft
 
@@ -165,6 +174,7 @@ class RequestCheck:
             value=value,
             currency=currency,
             user_data=user_data,
+            convertible=self._convertible,
         )
         once = validate_once(request.once)
         order = validate_once(request.order) if request.order is not None else once
@@ -209,7 +219,7 @@ def validate_once(once: object) -> str | None:
     if once is None:
         return None
     if isinstance(once, bool) or not (isinstance(once, int) or is_text(once)) or once == "":
-        msg = f"once must be 'user' or a key such as an order's id, not {short_repr(once)}"
+        msg = f"once must be 'user' or a key such as an order's id, not {describe(once)}"
         raise EventError(msg)
     return str(once)
 

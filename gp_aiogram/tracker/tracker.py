@@ -21,6 +21,7 @@ from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.delivery.stats import Stats, TrackerCount
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError, StoreError, StoreUnavailable, short_repr
+from gp_aiogram.identity.phones import validate_phone_region
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.model.event import (
@@ -30,7 +31,7 @@ from gp_aiogram.model.event import (
     validate_auto,
     validate_telegram_id,
 )
-from gp_aiogram.model.money import Stars
+from gp_aiogram.model.money import Stars, is_iso
 from gp_aiogram.model.retention import Retention
 from gp_aiogram.model.session import Attribution, Session, Source
 from gp_aiogram.settings import Settings
@@ -38,7 +39,7 @@ from gp_aiogram.stores.contract import SessionStore, Store
 from gp_aiogram.stores.records import Delivery
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.tracker.background import Background
-from gp_aiogram.tracker.before_send import BeforeSend
+from gp_aiogram.tracker.before_send import BeforeSend, Review
 from gp_aiogram.tracker.bots import Bots
 from gp_aiogram.tracker.deliveries import Deliveries
 from gp_aiogram.tracker.deposits import Deposits
@@ -86,6 +87,10 @@ class Tracker:
     :param retention: how long what is stored is kept.
     :param journal: where what handlers record waits while the store is slow, locked or away: a
         file that exists only then. None keeps it in memory.
+    :param phone_region: ISO 3166-1 code of the country whose phone numbers need no country code,
+        such as ``"RU"`` (extra ``phone``); None leaves such numbers out.
+    :param payments_identify: ``identify()`` users by the name, e-mail, phone and address that they
+        give with a payment; ask for their consent.
     :param clock: tells the time; this machine's unless a test turns its own.
     :raises ConfigurationError: when two destinations share a name, or ``auto`` names no event.
     """
@@ -101,12 +106,16 @@ class Tracker:
         auto: Collection[str] = (),
         retention: Retention = DEFAULT_RETENTION,
         journal: str | os.PathLike[str] | None = DEFAULT_JOURNAL,
+        phone_region: str | None = None,
+        payments_identify: bool = False,
         clock: Clock = DEFAULT_CLOCK,
     ) -> None:
         _validate(destinations, stars)
         store = _whole_store(store)
         self.attribution = attribution
         self.stars = stars
+        self.payments_identify = payments_identify
+        region = None if phone_region is None else validate_phone_region(phone_region)
         #: What counts is kept, however long the window is.
         self.retention = replace(
             retention,
@@ -131,12 +140,15 @@ class Tracker:
             bots=self._bots,
             pending=pending,
             journals=journals,
+            phone_region=region,
             counts=self.counts,
         )
-        self._check = RequestCheck(self._courier.lanes, stars, clock)
+        coins = _coins(destinations)
+        self._check = RequestCheck(self._courier.lanes, coins, stars, clock)
         self._recording = Recording(
             enrichment=enrichment,
-            before_send=before_send,
+            review=None if before_send is None else Review(before_send, coins, region),
+            coins=coins,
             outbox=store.outbox,
             courier=self._courier,
             counts=self.counts,
@@ -150,6 +162,7 @@ class Tracker:
             invites=self.invites,
             pending=pending,
             clock=clock,
+            phone_region=region,
             counts=self.counts,
         )
         self._privacy = Privacy(store)
@@ -540,8 +553,9 @@ class Tracker:
         *,
         user: object = None,
         contact: object = None,
+        order_info: object = None,
         **traits: object,
-    ) -> None:
+    ) -> frozenset[str]:
         """Store what is known of a user, for the platforms to recognise them by.
 
         Everything is normalised and hashed, as each platform wants it, before it is stored. A
@@ -550,14 +564,19 @@ class Tracker:
         :param user: Telegram's own ``User``, if its names and language shall be used.
         :param contact: a ``Contact`` that the user has shared of themselves; somebody else's is
             left out.
+        :param order_info: the ``OrderInfo`` of a payment: name, e-mail, phone and address.
         :param traits: ``email``, ``phone`` (with country code), ``first_name``, ``last_name``,
             ``gender``, ``birthday``, ``city``, ``state``, ``zip_code``, ``country``,
             ``external_id``, ``lead_id``.
+        :return: names of the traits that at least one platform can use.
         :raises EventError: when a trait has another name.
         :raises StoreError: when the store failed.
         """
-        ready = self._users.traits(telegram_id, user=user, contact=contact, traits=traits)
+        ready, usable = self._users.traits(
+            telegram_id, user=user, contact=contact, order_info=order_info, traits=traits
+        )
         await self._users.store_traits(telegram_id, ready)
+        return usable
 
     async def session(
         self,
@@ -668,6 +687,12 @@ def _whole_store(store: Store | SessionStore | None) -> Store:
         return Store.of(store, SQLiteStore(DEFAULT_STORE))
     msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {short_repr(store)}"
     raise ConfigurationError(msg)
+
+
+def _coins(destinations: Sequence[Destination]) -> frozenset[str]:
+    """Return the codes that are none of ISO 4217, and that some destination converts."""
+    codes = {code for one in destinations for code in one.convertible_currencies}
+    return frozenset(code for code in codes if not is_iso(code))
 
 
 def _validate(destinations: Sequence[Destination], stars: Stars | None) -> None:

@@ -141,11 +141,12 @@ class UserTracker:
         *,
         user: object = None,
         contact: object = None,
+        order_info: object = None,
         **traits: object,
-    ) -> None:
+    ) -> frozenset[str]:
         """Keep what is known of this user; see :meth:`Tracker.identify`."""
-        await self.tracker.intake.identify(
-            self.telegram_id, user=user, contact=contact, traits=traits
+        return await self.tracker.intake.identify(
+            self.telegram_id, user=user, contact=contact, order_info=order_info, traits=traits
         )
 
     async def track(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:

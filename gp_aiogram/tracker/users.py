@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from gp_aiogram.delivery.stats import TrackerCount
-from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.errors import EventError
 from gp_aiogram.identity.init_data import validate_init_data
-from gp_aiogram.identity.traits import from_contact, from_user, prepared
+from gp_aiogram.identity.traits import (
+    from_contact,
+    from_order_info,
+    from_user,
+    left_out,
+    prepared,
+    usable,
+)
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock
 from gp_aiogram.model.event import (
@@ -21,6 +30,7 @@ from gp_aiogram.model.event import (
     validate_telegram_id,
 )
 from gp_aiogram.model.session import SOURCES, Attribution, Session, Source
+from gp_aiogram.model.wording import describe
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.tracker.enrichment import Enrichment
@@ -28,9 +38,22 @@ from gp_aiogram.tracker.invites import Invites
 from gp_aiogram.tracker.pending_touches import PendingTouches
 from gp_aiogram.tracker.request import Arrival, validate_bot_id
 
+logger = logging.getLogger("gp_aiogram")
+
 #: Random bytes in a session id. As digits they pass the grammars that bots have, and with their
 #: prefix they fit into the 32 characters of an invite link's name.
 _SESSION_ENTROPY = 14
+
+
+class Identified(NamedTuple):
+    """What ``identify()`` was told.
+
+    :param traits: normalised and hashed.
+    :param usable: names of what at least one platform can use.
+    """
+
+    traits: Traits
+    usable: frozenset[str]
 
 
 class Users:
@@ -42,6 +65,7 @@ class Users:
     :param invites: knows the sessions of invite links.
     :param pending: is told of touches that are being stored.
     :param clock: gives touches without a time of their own the present one.
+    :param phone_region: country of phone numbers without a country code.
     :param counts: what happened is counted here.
     """
 
@@ -54,6 +78,7 @@ class Users:
         invites: Invites,
         pending: PendingTouches,
         clock: Clock,
+        phone_region: str | None,
         counts: Counter[TrackerCount],
     ) -> None:
         self._store = store
@@ -62,6 +87,7 @@ class Users:
         self._invites = invites
         self._pending = pending
         self._clock = clock
+        self._phone_region = phone_region
         self._counts = counts
 
     def touch(
@@ -79,7 +105,7 @@ class Users:
         """
         if source not in SOURCES:
             sources = ", ".join(sorted(SOURCES))
-            msg = f"source must be one of {sources}, not {short_repr(source)}"
+            msg = f"source must be one of {sources}, not {describe(source)}"
             raise EventError(msg)
         session_id = self._attribution.session_id(payload)
         if session_id is None:
@@ -160,10 +186,10 @@ class Users:
         if session_id is None:
             session_id = f"gp_{secrets.token_hex(_SESSION_ENTROPY)}"
         if self._attribution.session_id(session_id) != session_id:
-            msg = f"no deep link of this bot can carry the session id {short_repr(session_id)}"
+            msg = f"no deep link of this bot can carry the session id: {describe(session_id)}"
             raise EventError(msg)
         if not await self._store.profiles.add_click(session_id, click.with_fbc()):
-            msg = f"there is a click with the session id {short_repr(session_id)} already"
+            msg = "there is a click with this session id already"
             raise EventError(msg)
         return session_id
 
@@ -173,14 +199,25 @@ class Users:
         *,
         user: object,
         contact: object,
+        order_info: object,
         traits: Mapping[str, object],
-    ) -> Traits:
-        """Normalise and hash what somebody tells of a user.
+    ) -> Identified:
+        """Normalise and hash what somebody tells of a user; the log says what was left out.
 
         :raises EventError: when the user makes no sense, or a trait has another name.
         """
         validate_telegram_id(telegram_id)
-        return prepared({**from_user(user), **from_contact(contact, telegram_id), **traits})
+        told = {
+            **from_user(user),
+            **from_contact(contact, telegram_id),
+            **from_order_info(order_info),
+            **traits,
+        }
+        hashed = prepared(told, phone_region=self._phone_region)
+        if useless := left_out(told, hashed):
+            names = ", ".join(sorted(useless))
+            logger.info("user %d: no platform can use %s", telegram_id, names)
+        return Identified(hashed, usable(told, hashed))
 
     async def store_traits(self, telegram_id: int, traits: Traits) -> None:
         """Store traits, unless the user has opted out.

@@ -37,37 +37,37 @@ def from_query(url: str) -> dict[str, Any]:
     """Read click ids and utm from an address, of any length.
 
     An id that is there twice counts as it was last: platforms add theirs at the end, and an
-    advertiser's own link may hold an old one. What is no id, such as a macro that nobody replaced,
-    does not count.
+    advertiser's own link may hold an old one. One that cannot be an id, such as a macro that
+    nobody replaced, gives way to any other.
     """
     found = _PARAMETER.findall(url)
     if "%3" in url:  # an equals sign or a semicolon: somebody encoded the whole
         found = _PARAMETER.findall(unquote(url)) + found
-    ids: dict[str, Any] = dict.fromkeys(CLICK_IDS)
+    ids: dict[str, Any] = {}
     utm: dict[str, str] = {}
     for name, text in found:
         value = _decoded(text)
-        if name in ids:
-            ids[name] = click_id(name, value) or ids[name]
+        if name in CLICK_IDS:
+            if name not in ids or click_id(name, value):
+                ids[name] = value
         elif (value := cut(value, _MAX_UTM) or "") and (name in utm or len(utm) < _MAX_UTMS):
             utm[name] = value
     return {**ids, "utm": utm}
 
 
-def from_ids(given: Mapping[str, str]) -> dict[str, Any]:
-    """Return each of ``fbclid``, ``ttclid`` and ``gclid`` that is one."""
-    return {name: click_id(name, given.get(name)) for name in CLICK_IDS}
-
-
 def from_cookies(request: web.Request) -> dict[str, Any]:
     """Read what the pixels of Meta and TikTok keep in cookies, whatever other cookies hold."""
     header = ";".join(request.headers.getall("Cookie", ()))
-    return from_pixels(dict(_PIXEL_COOKIE.findall(header)))
+    return dict(_PIXEL_COOKIE.findall(header))
 
 
-def from_pixels(given: Mapping[str, str]) -> dict[str, Any]:
-    """Return each of ``fbp``, ``fbc`` and ``ttp`` that is one."""
-    return {name: click_id(name, given.get(name)) for name in PIXEL_COOKIES}
+def from_report(report: Mapping[str, str]) -> dict[str, Any]:
+    """Return those ids of a page's report that can be any."""
+    return {
+        name: value
+        for name in (*CLICK_IDS, *PIXEL_COOKIES)
+        if (value := click_id(name, report.get(name)))
+    }
 
 
 def user_agent(request: web.Request) -> str | None:

@@ -272,8 +272,7 @@ class Landing:
             user_agent=fields.user_agent(request),
             url=fields.address(url),
             referrer=fields.address(report.get("referrer")),
-            **_preferring(fields.from_ids(report), fields.from_query(url)),
-            **_preferring(fields.from_pixels(report), fields.from_cookies(request)),
+            **fields.from_query(url) | fields.from_cookies(request) | fields.from_report(report),
         )
 
 
@@ -295,10 +294,6 @@ def _validate(attribution: Attribution) -> None:
             f"{_SAMPLE_SESSION_ID}: it must take the session ids that Landing puts into links"
         )
         raise ConfigurationError(msg)
-
-
-def _preferring(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    return {name: first.get(name) or other for name, other in second.items()}
 
 
 async def _within(seconds: float, working: Awaitable[T]) -> T:

@@ -75,19 +75,17 @@ class Visitors:
         peer = self._peer(request.remote)
         if not peer.is_proxy:
             return self._unforwarded(request, peer.address)
-        scheme = _forwarded_scheme(request) or request.scheme
-        claims = {
-            self._farthest(hops)
-            for hops in (_x_forwarded_for(request), _forwarded_for(request))
-            if hops
-        }
-        if len(claims) > 1:
+        forwarded = _forwarded(request)
+        scheme = _forwarded_scheme(request, forwarded) or request.scheme
+        told_by = (_x_forwarded_for(request), [element.get("for", "") for element in forwarded])
+        claims = [self._farthest(hops) for hops in told_by if hops]
+        if claims and claims[0] != claims[-1]:
             self._warn_once(
                 "X-Forwarded-For and Forwarded name different visitors, and neither is believed: "
                 "have the proxy remove the one that it does not set",
             )
             return Visitor(_text(peer.address), scheme, is_shared=False)
-        claim = next(iter(claims), None)
+        claim = claims[0] if claims else None
         address = None if claim is None else public_address(claim)
         return Visitor(_text(address or peer.address), scheme, is_shared=address is None)
 
@@ -126,10 +124,10 @@ def _text(address: Address | None) -> str | None:
     return None if address is None else str(address)
 
 
-def _forwarded_scheme(request: web.Request) -> str | None:
+def _forwarded_scheme(request: web.Request, forwarded: list[dict[str, str]]) -> str | None:
     told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
-    if not told and (elements := _forwarded(request)):
-        told = elements[-1].get("proto", "").lower()
+    if not told and forwarded:
+        told = forwarded[-1].get("proto", "").lower()
     return told if told in _SCHEMES else None
 
 
@@ -142,16 +140,14 @@ def _x_forwarded_for(request: web.Request) -> list[str]:
     ]
 
 
-def _forwarded_for(request: web.Request) -> list[str]:
-    return [element.get("for", "") for element in _forwarded(request)]
-
-
 def _forwarded(request: web.Request) -> list[dict[str, str]]:
     """Read the elements of ``Forwarded``, each by itself.
 
     A comma ends an element even between quotes: no address holds one, and a visitor who opens
     a quote must not swallow what a proxy appends.
     """
+    if "Forwarded" not in request.headers:
+        return []
     return [
         {
             name.strip().lower(): value.strip().strip('"')

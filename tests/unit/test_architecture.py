@@ -28,6 +28,7 @@ APART = ("sandbox",)
 DOORS = {
     ("gp_aiogram.tracker.tracker", "gp_aiogram.bot.setup"),
     ("gp_aiogram.decorators", "annotationlib"),
+    ("gp_aiogram.identity.phones", "phonenumbers"),
 }
 
 

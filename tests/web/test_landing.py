@@ -255,7 +255,7 @@ def test_whatever_comes_can_be_kept(text: str) -> None:
         url=fields.address(text),
         user_agent=fields.cut(text, 1024),
         **fields.from_query(text),
-        **fields.from_pixels(dict.fromkeys(("fbp", "fbc", "ttp"), text)),
+        **dict.fromkeys(("fbp", "fbc", "ttp"), text),
     ).normalized(datetime.now(timezone.utc))
     kept = json.dumps(click.to_dict(), ensure_ascii=False).encode()
     assert b"\\u0000" not in kept
