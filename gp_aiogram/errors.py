@@ -22,6 +22,8 @@ last five. They stay until 1.0.
 
 from __future__ import annotations
 
+import math
+
 
 class GPError(Exception):
     """Root of every error of this library."""
@@ -57,6 +59,9 @@ class DeliveryError(GPError):
     :param reason: what happened, without secrets: it is logged and kept with the delivery.
     """
 
+    # On the class as well, for subclasses that do not call this constructor.
+    reason = ""
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         #: Always text, so that any store can keep it.
@@ -70,6 +75,8 @@ class DeliveryFailed(DeliveryError):  # noqa: N818 - reads as what happened
     :param ambiguous: the events may have been taken although no answer says so.
     """
 
+    ambiguous = False
+
     def __init__(self, reason: str, *, ambiguous: bool = False) -> None:
         super().__init__(reason)
         self.ambiguous = ambiguous
@@ -79,12 +86,16 @@ class RateLimited(DeliveryError):  # noqa: N818
     """The destination asks to wait. No attempt is counted.
 
     :param reason: what happened.
-    :param retry_after: seconds to wait; None when the destination did not say.
+    :param retry_after: seconds to wait; None when the destination did not say, and for what is no
+        number.
     """
+
+    retry_after: float | None = None
 
     def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
         super().__init__(reason)
-        self.retry_after = retry_after
+        is_number = isinstance(retry_after, (int, float)) and not math.isnan(retry_after)
+        self.retry_after = retry_after if is_number else None
 
 
 class DestinationMisconfigured(DeliveryError):  # noqa: N818

@@ -15,10 +15,9 @@ from aiogram.types import (
     SuccessfulPayment,
 )
 
-from gp_aiogram.errors import EventError
+from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.money import from_minor_units
 from gp_aiogram.model.user_data import validate_user_data
-from gp_aiogram.model.wording import describe
 from gp_aiogram.tracker.arguments import EventArguments
 
 #: Fields of a payment that ``user_data`` keeps where they are set (Bot API,
@@ -84,7 +83,7 @@ def with_payment_defaults(arguments: EventArguments, payment: Payment) -> EventA
     if "value" not in completed:
         currency = completed["currency"]
         if str(currency).strip().upper() != payment.currency:
-            msg = f"the payment is in {payment.currency}, not in {describe(currency)}"
+            msg = f"the payment is in {payment.currency}, not in {short_repr(currency)}"
             raise EventError(msg)
         completed["value"] = payment.value
     if payment.charge_id is not None:

@@ -8,9 +8,10 @@ import random
 from collections.abc import Callable, Sequence
 
 from gp_aiogram.delivery.lane import Lane
+from gp_aiogram.delivery.trusted_time import TrustedTime
 from gp_aiogram.delivery.waiting import contained, unless
 from gp_aiogram.destinations.base import Destination
-from gp_aiogram.model.clock import Clock
+from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.stores.contract import Outbox
 
 logger = logging.getLogger("gp_aiogram.courier")
@@ -37,8 +38,16 @@ class Courier:
         clock: Clock | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
+        clock = clock or SystemClock()
+        trusted_time = TrustedTime(clock.monotonic)
         self.lanes = {
-            destination.name: Lane(destination, outbox, clock=clock, random=random)
+            destination.name: Lane(
+                destination,
+                outbox,
+                clock=clock,
+                trusted_time=trusted_time,
+                random=random,
+            )
             for destination in destinations
         }
         self._outbox = outbox

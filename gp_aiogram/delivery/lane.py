@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from gp_aiogram.delivery.pacing import Pacer, PacerState
 from gp_aiogram.delivery.sending import Sender
 from gp_aiogram.delivery.stats import DeliveryCount
+from gp_aiogram.delivery.trusted_time import TrustedTime
 from gp_aiogram.delivery.waiting import unless
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.model.clock import Clock, SystemClock
@@ -38,6 +39,8 @@ class Lane:
     """Moves the deliveries of one destination; the other destinations do not notice.
 
     :param clock: its monotonic time paces the requests; this machine's unless a test turns it.
+    :param trusted_time: by which ages are judged; shared by the lanes of a courier, so that a
+        jump of the clock is told once.
     :param random: draws from [0, 1), for the spread of retries.
     """
 
@@ -47,11 +50,14 @@ class Lane:
         outbox: Outbox,
         *,
         clock: Clock | None = None,
+        trusted_time: TrustedTime | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.destination = destination
         self._outbox = outbox
-        self._pacer = Pacer(destination.name, (clock or SystemClock()).monotonic)
+        monotonic = (clock or SystemClock()).monotonic
+        self._trusted_time = trusted_time or TrustedTime(monotonic)
+        self._pacer = Pacer(destination.name, monotonic)
         self._sender = Sender(destination, outbox, self._pacer, random)
         self._rounds_under_way = 0
         self._fell_short = False
@@ -135,20 +141,26 @@ class Lane:
 
         The remains wait while the way back from an outage has room for fresh events only.
         """
-        name, size = self.destination.name, self.destination.batch_size
-        fresh = await self._outbox.claim(name, allowance, lease=LEASE)
+        size = self.destination.batch_size
+        fresh = await self._claim_due(allowance)
         count = len(fresh.deliveries)
         self._fell_short = 0 < count < min(size, allowance)
         room = size if allowance == self._most else min(size, allowance - count)
         if not room:
             return [fresh]
         try:
-            remains = await self._outbox.claim(name, room, lease=LEASE, capped=True)
+            remains = await self._claim_due(room, capped=True)
         except BaseException:
             with suppress(Exception):
                 await self._outbox.release(fresh.deliveries)
             raise
         return [claim for claim in (fresh, remains) if claim.deliveries]
+
+    async def _claim_due(self, limit: int, *, capped: bool = False) -> Claim:
+        """Claim what is due; ``now`` is then the time by which ages are judged."""
+        name = self.destination.name
+        claim = await self._outbox.claim(name, limit, lease=LEASE, capped=capped)
+        return claim._replace(now=self._trusted_time.judge(claim.now))
 
     async def _deliver(self, claims: Sequence[Claim]) -> None:
         """Send all batches together.

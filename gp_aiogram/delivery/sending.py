@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from gp_aiogram.delivery.outcome_log import log_outcomes
 from gp_aiogram.delivery.outcomes import (
     counted_as,
     cut_off,
@@ -22,8 +23,9 @@ from gp_aiogram.delivery.outcomes import (
     split,
 )
 from gp_aiogram.delivery.pacing import Pacer, retry_delay
+from gp_aiogram.delivery.reasons import reason_of
 from gp_aiogram.delivery.stats import DeliveryCount
-from gp_aiogram.delivery.waiting import contained
+from gp_aiogram.delivery.waiting import failure_of, limited
 from gp_aiogram.destinations.base import Destination, SendOutcome
 from gp_aiogram.errors import (
     DeliveryError,
@@ -82,7 +84,7 @@ class Sender:
         """Send a batch in one request, record the outcomes, and end the claims.
 
         :param batch: claimed, and not more than the destination takes at once.
-        :param now: the store's time of the claim, by which ages are judged.
+        :param now: the time by which ages are judged.
         :raises Exception: what the store raised; the claims then end with their lease.
         """
         try:
@@ -158,7 +160,7 @@ class Sender:
                 await self._outbox.settle([cut_off(delivery) for delivery in batch])
             raise
         if isinstance(answer, EventRejected) and len(batch) > 1:
-            await self._bisect(batch, answer.reason)
+            await self._bisect(batch, reason_of(answer))
             return
         answers = [answer] * len(batch) if isinstance(answer, DeliveryError) else answer
         self._tell_pacer(answers)
@@ -183,18 +185,20 @@ class Sender:
 
         :return: what it answered for each event, or the error that concerns all of them.
         """
-        sending = await contained(self._call_send(payloads))
-        try:
-            answers = sending.result()
-        except DeliveryError as error:
+        name, timeout = self._destination.name, self._destination.send_timeout
+        sending = await limited(self._call_send(payloads), timeout, name=f"{name}: send()")
+        if sending is None:
+            return DeliveryFailed(f"no answer within {timeout:g} s", ambiguous=True)
+        error = failure_of(sending)
+        if isinstance(error, DeliveryError):
             return error
-        except (Exception, asyncio.CancelledError) as error:
+        if error is not None:
             # A destination that breaks the contract must not lose events.
-            logger.exception("%s: send() failed unexpectedly", self._destination.name)
+            logger.error("%s: send() failed unexpectedly", name, exc_info=error)
             reason = f"{type(error).__name__} in send(), see the log"
             return DeliveryFailed(reason, ambiguous=True)
+        answers = sending.result()
         if answers is not None and not _fit(answers, payloads):
-            name = self._destination.name
             logger.error("%s: send() must return a receipt for each event or None", name)
             answers = None
         return [{}] * len(payloads) if answers is None else answers
@@ -223,26 +227,26 @@ class Sender:
         errors = [answer for answer in answers if isinstance(answer, DeliveryError)]
         for error in errors:
             if isinstance(error, RateLimited):
-                self._pacer.throttled(error.retry_after, error.reason)
+                self._pacer.throttled(error.retry_after, reason_of(error))
         refused = [error for error in errors if isinstance(error, DestinationMisconfigured)]
         failed = [error for error in errors if not isinstance(error, _NO_FAILURE)]
         if refused:
-            self._pacer.refused(refused[0].reason)
+            self._pacer.refused(reason_of(refused[0]))
         if failed:
-            self._pacer.failed(failed[0].reason)
+            self._pacer.failed(reason_of(failed[0]))
 
     def _outcome(self, delivery: Delivery, answer: SendOutcome) -> Outcome:
         if not isinstance(answer, DeliveryError):
             return delivered(delivery, answer)
         if isinstance(answer, EventRejected):
-            return rejected(delivery, answer.reason)
+            return rejected(delivery, reason_of(answer))
         if isinstance(answer, EventSkipped):
-            return skipped(delivery, answer.reason)
+            return skipped(delivery, reason_of(answer))
         ambiguous = isinstance(answer, DeliveryFailed) and answer.ambiguous
         if ambiguous and self._holds:
-            return held(delivery, answer.reason)
+            return held(delivery, reason_of(answer))
         delay = retry_delay(delivery.attempts, self._random)
-        return retried(delivery, answer.reason, delay=delay, ambiguous=ambiguous)
+        return retried(delivery, reason_of(answer), delay=delay, ambiguous=ambiguous)
 
     @property
     def _holds(self) -> bool:
@@ -255,7 +259,7 @@ class Sender:
         """
         if not outcomes:
             return
-        self._log_dead(outcomes)
+        log_outcomes(self._destination.name, outcomes)
         for pause in SETTLE_PAUSES:
             try:
                 await self._outbox.settle(outcomes)
@@ -268,24 +272,15 @@ class Sender:
         names = map(counted_as, outcomes)
         self.counts.update(name for name in names if name is not None)
 
-    def _log_dead(self, outcomes: Sequence[Outcome]) -> None:
-        reasons = [
-            outcome.reason
-            for outcome in outcomes
-            if outcome.state == "dead" and not outcome.provisional
-        ]
-        for reason, count in Counter(reasons).items():
-            logger.error("%s: %d event(s) given up: %s", self._destination.name, count, reason)
-
 
 def _unsendable(delivery: Delivery, error: BaseException) -> Outcome:
     """Say what becomes of an event that could not be prepared."""
     if isinstance(error, _OverAge):
-        return expired(delivery, error.reason)
+        return expired(delivery, reason_of(error))
     if isinstance(error, EventSkipped):
-        return skipped(delivery, error.reason)
+        return skipped(delivery, reason_of(error))
     if isinstance(error, EventRejected):
-        return rejected(delivery, error.reason)
+        return rejected(delivery, reason_of(error))
     return rejected(delivery, f"{type(error).__name__} in prepare(), see the log")
 
 

@@ -39,11 +39,14 @@ class Redactor:
             masked = self._secret.sub("***", masked)
             if len(text) > _READ_LENGTH:
                 masked = masked[: -self._margin]
-        return _printable(masked[:_KEPT_LENGTH])[:_KEPT_LENGTH]
+        return printable(masked[:_KEPT_LENGTH])[:_KEPT_LENGTH]
 
 
-def _printable(text: str) -> str:
-    """Escape what could forge a line of a log, drive a terminal or not be written to a file."""
+def printable(text: str) -> str:
+    """Return a text on one line, with control characters escaped as in Python.
+
+    They could forge a line of a log or drive a terminal; half a surrogate pair cannot be stored.
+    """
     if text.isprintable():
         return text
     return "".join(part if part.isprintable() else _escaped(part) for part in text)

@@ -701,6 +701,10 @@ def _validate(destinations: Sequence[Destination], stars: Stars | None) -> None:
         msg = f"two destinations share a name, give one name=...: {', '.join(sorted(names))}"
         raise ConfigurationError(msg)
     for destination in destinations:
+        timeout: object = destination.send_timeout
+        if not isinstance(timeout, (int, float)) or not timeout > 0:
+            msg = f"{destination.name}.send_timeout must be seconds, not {short_repr(timeout)}"
+            raise ConfigurationError(msg)
         if stars is not None and not destination.knows_currency(stars.currency):
             msg = (
                 f"{destination.name} does not take {stars.currency}, which stars are converted "

@@ -66,8 +66,8 @@ class Landing:
     :param allowed_origins: pages that may report clicks, such as ``https://example.com``;
         ``"*"`` means all. The server's own origin needs no mention.
     :param per_ip_limit: sessions per minute and address (for IPv6: per /64), and at once after a
-        quiet minute. Mobile providers put many people behind one address. None means no limit. It
-        does not apply where nothing tells visitors apart: see :class:`Visitor`.
+        quiet minute. Mobile providers put many people behind one address. None means no limit. An
+        inner address is not limited: it stands for all whom a proxy forwards without their own.
     :param clicks_per_day: sessions per day (UTC), so that a flood of clicks does not fill the
         disk: a click takes about 1 KB. None means no limit.
     :param clock: tells the time of clicks.

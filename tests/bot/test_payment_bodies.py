@@ -65,7 +65,13 @@ async def test_a_payment_in_euros(there: Platforms, bot: Bot) -> None:
         "event_id": event_id,
         "action_source": "chat",
         "user_data": {"external_id": USER_DIGEST},
-        "custom_data": {**user_data, "value": 19.99, "currency": "EUR"},
+        # Of the ids of a charge an ad platform gets one, as the order's.
+        "custom_data": {
+            "order_id": charge_id,
+            "invoice_payload": "course:basic",
+            "value": 19.99,
+            "currency": "EUR",
+        },
     }
     (at_tiktok,) = there.tiktok.events
     assert at_tiktok.body == {

@@ -17,7 +17,13 @@ from gp_aiogram import MemoryStore, Tracker
 from gp_aiogram.sandbox import TelegramSandbox
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: For those who change the project: a page without examples.
+INTERNAL = {"architecture"}
+
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in INTERNAL),
+]
 
 #: What the pages leave to the reader.
 LEFT_OUT = {

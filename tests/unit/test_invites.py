@@ -315,7 +315,7 @@ async def test_a_failing_store_costs_the_session_and_not_the_join(
         assert await tracker.flush(5)
     assert len(calls) == 1
     assert [(event.name, event.session_id) for event in recorder.events] == [("Subscribe", None)]
-    assert tracker.counts["capture_errors"] == 1
+    assert tracker.counts["journaled"] == 1
 
 
 # Which session counts

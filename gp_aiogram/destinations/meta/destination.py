@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -67,13 +66,6 @@ ACTION_SOURCES = (
 _RENEWAL_SOURCE = "system_generated"
 
 _VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}")
-
-#: An fbclid is a text of base64url. A bracket that was copied along with a link, or a macro that
-#: nobody filled in, is no part of one.
-_FBCLID = re.compile(r"[A-Za-z0-9_-]+")
-
-#: ``fb.<subdomain index>.<creation, ms>.<fbclid>``, perhaps with the appendix of Meta's builder.
-_FBC = re.compile(rf"fb\.[0-9]\.[0-9]+\.{_FBCLID.pattern}(\.[A-Za-z0-9_-]{{2,8}})?")
 
 #: Traits that are sent hashed; Meta calls them as we do. The user's id is built separately.
 _HASHED = {field: field for field in FIELDS if field != "external_id"}
@@ -393,7 +385,7 @@ def _page(click: Click) -> dict[str, str]:
 
 def _browser(click: Click) -> dict[str, str]:
     """Return what Meta wants as it is, never hashed."""
-    fbc, fbp = _click_ids(click)
+    fbc, fbp = click.meta_ids()
     known = {
         "fbc": fbc,
         "fbp": fbp,
@@ -401,14 +393,6 @@ def _browser(click: Click) -> dict[str, str]:
         "client_user_agent": click.user_agent,
     }
     return {name: value for name, value in known.items() if value}
-
-
-def _click_ids(click: Click) -> tuple[str | None, str | None]:
-    """Return fbc and fbp; a malformed one makes Meta refuse the whole request (error 2804001)."""
-    if click.fbclid and not _FBCLID.fullmatch(click.fbclid):
-        click = replace(click, fbclid=None)
-    fbc, fbp = click.meta_ids()
-    return fbc if _FBC.fullmatch(fbc or "") else None, fbp
 
 
 def _without_fbc(item: Mapping[str, Any]) -> dict[str, Any]:

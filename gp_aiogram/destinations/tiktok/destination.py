@@ -5,7 +5,6 @@ Source of every rule, unless named otherwise: TikTok's "Report App, Web, Offline
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -44,6 +43,7 @@ from gp_aiogram.destinations.tiktok.schema import (
 from gp_aiogram.errors import ConfigurationError, DeliveryFailed, EventRejected, short_repr
 from gp_aiogram.model import catalogue
 from gp_aiogram.model.click import Click
+from gp_aiogram.model.click_ids import click_id
 from gp_aiogram.model.event import Event
 from gp_aiogram.model.money import TIKTOK_CURRENCIES, CurrencyConverter, Rates
 
@@ -53,10 +53,6 @@ _NAMES = {"web": catalogue.TIKTOK_WEB, "app": catalogue.TIKTOK_APP}
 
 #: The page of an event of which nothing else is known: it happened in Telegram.
 _TELEGRAM = "https://t.me/"
-
-#: What a ttclid or ttp is made of. TikTok states no grammar; brackets, white space and the macro
-#: ``__CLICKID__``, which nobody filled in, are no part of one.
-_CLICK_ID = re.compile(r"(?!__)[A-Za-z0-9._~+/=-]+")
 
 #: What a receipt keeps of an answer.
 _RECEIPT = ("request_id", "message")
@@ -253,16 +249,12 @@ def _plain_fields(traits: Mapping[str, str]) -> dict[str, str]:
 def _browser(click: Click) -> dict[str, str]:
     """Return what TikTok wants as it is, never hashed; a ttclid is never cut."""
     known = {
-        "ttclid": _click_id(click.ttclid),
-        "ttp": _click_id(click.ttp),
+        "ttclid": click_id("ttclid", click.ttclid),
+        "ttp": click_id("ttp", click.ttp),
         "ip": visitor_ip(click.ip),
         "user_agent": click.user_agent,
     }
     return {name: value for name, value in known.items() if value}
-
-
-def _click_id(text: str | None) -> str | None:
-    return text if _CLICK_ID.fullmatch(text or "") else None
 
 
 def _validate_page(url: object) -> str | None:
