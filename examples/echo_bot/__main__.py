@@ -28,11 +28,12 @@ from aiogram import Bot
 
 from examples.echo_bot.bot import create_dispatcher, create_tracker
 from examples.echo_bot.demo import demo
-from examples.echo_bot.web import create_app, serving
+from examples.echo_bot.web import create_app
 from gp_aiogram import ConfigurationError
+from gp_aiogram.web import serve
 
 
-async def serve() -> None:
+async def poll() -> None:
     token = os.environ.get("BOT_TOKEN")
     if not token:
         sys.exit("Set BOT_TOKEN to the token that @BotFather gave you, or try --demo.")
@@ -45,7 +46,7 @@ async def serve() -> None:
     async with AsyncExitStack() as stack:
         if port := os.environ.get("PORT"):
             app = await create_app(tracker, bot, os.environ.get("CHANNEL_ID"))
-            await stack.enter_async_context(serving(app, "127.0.0.1", int(port)))
+            await stack.enter_async_context(serve(app, "127.0.0.1", int(port)))
         await dispatcher.start_polling(bot)
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     if parser.parse_args().demo:
         sys.exit(asyncio.run(demo()))
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(serve())
+    asyncio.run(poll())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from examples.echo_bot.bot import create_dispatcher, create_tracker
-from examples.echo_bot.web import create_app, serving
+from examples.echo_bot.web import create_app
 from gp_aiogram import Settings, Tracker
 from gp_aiogram.sandbox import (
     GramPixelSandbox,
@@ -23,6 +23,7 @@ from gp_aiogram.sandbox import (
     TelegramSandbox,
     TikTokSandbox,
 )
+from gp_aiogram.web import serve
 
 CHANNEL_ID = -1001234567890
 PROVIDER_TOKEN = "284685063:TEST:demo"  # noqa: S105 - no secret
@@ -59,7 +60,7 @@ async def stage() -> AsyncIterator[Stage]:
         bot = Bot(telegram.token, session=AiohttpSession(api=server))
         app = await create_app(tracker, bot, channel.id)
         await stack.enter_async_context(_polling(create_dispatcher(tracker, PROVIDER_TOKEN), bot))
-        web = await stack.enter_async_context(serving(app, "127.0.0.1", 0))
+        web = await stack.enter_async_context(serve(app, "127.0.0.1", 0))
         yield Stage(telegram, channel, grampixel, meta, tiktok, tracker, web)
 
 

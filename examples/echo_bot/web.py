@@ -8,10 +8,7 @@ from aiogram import Bot
 from aiohttp import web
 
 from gp_aiogram import EventError, Tracker
-from gp_aiogram.web import Landing, serve
-
-#: Serves the application beside the bot, in its process.
-serving = serve
+from gp_aiogram.web import Landing
 
 
 async def create_app(

@@ -23,10 +23,10 @@ from gp_aiogram.delivery.outcomes import (
     split,
 )
 from gp_aiogram.delivery.pacing import Pacer, retry_delay
-from gp_aiogram.delivery.reasons import reason_of
 from gp_aiogram.delivery.stats import DeliveryCount
 from gp_aiogram.delivery.waiting import failure_of, limited
 from gp_aiogram.destinations.base import Destination, SendOutcome
+from gp_aiogram.destinations.redaction import printable
 from gp_aiogram.errors import (
     DeliveryError,
     DeliveryFailed,
@@ -160,7 +160,7 @@ class Sender:
                 await self._outbox.settle([cut_off(delivery) for delivery in batch])
             raise
         if isinstance(answer, EventRejected) and len(batch) > 1:
-            await self._bisect(batch, reason_of(answer))
+            await self._bisect(batch, printable(answer.reason))
             return
         answers = [answer] * len(batch) if isinstance(answer, DeliveryError) else answer
         self._tell_pacer(answers)
@@ -227,7 +227,7 @@ class Sender:
         errors = [answer for answer in answers if isinstance(answer, DeliveryError)]
         for error in errors:
             if isinstance(error, RateLimited):
-                self._pacer.throttled(error.retry_after, reason_of(error))
+                self._pacer.throttled(error.retry_after, printable(error.reason))
         refused = [error for error in errors if isinstance(error, DestinationMisconfigured)]
         failed = [error for error in errors if not isinstance(error, _NO_FAILURE)]
         if refused:
@@ -239,14 +239,14 @@ class Sender:
         if not isinstance(answer, DeliveryError):
             return delivered(delivery, answer)
         if isinstance(answer, EventRejected):
-            return rejected(delivery, reason_of(answer))
+            return rejected(delivery, printable(answer.reason))
         if isinstance(answer, EventSkipped):
-            return skipped(delivery, reason_of(answer))
+            return skipped(delivery, printable(answer.reason))
         ambiguous = isinstance(answer, DeliveryFailed) and answer.ambiguous
         if ambiguous and self._holds:
-            return held(delivery, reason_of(answer))
+            return held(delivery, printable(answer.reason))
         delay = retry_delay(delivery.attempts, self._random)
-        return retried(delivery, reason_of(answer), delay=delay, ambiguous=ambiguous)
+        return retried(delivery, printable(answer.reason), delay=delay, ambiguous=ambiguous)
 
     @property
     def _holds(self) -> bool:
@@ -276,11 +276,11 @@ class Sender:
 def _unsendable(delivery: Delivery, error: BaseException) -> Outcome:
     """Say what becomes of an event that could not be prepared."""
     if isinstance(error, _OverAge):
-        return expired(delivery, reason_of(error))
+        return expired(delivery, printable(error.reason))
     if isinstance(error, EventSkipped):
-        return skipped(delivery, reason_of(error))
+        return skipped(delivery, printable(error.reason))
     if isinstance(error, EventRejected):
-        return rejected(delivery, reason_of(error))
+        return rejected(delivery, printable(error.reason))
     return rejected(delivery, f"{type(error).__name__} in prepare(), see the log")
 
 

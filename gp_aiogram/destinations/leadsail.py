@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 
 import httpx
 
-from gp_aiogram.destinations.ad_platform import AdDestination, money_fields
+from gp_aiogram.destinations.ads import AdDestination, money_fields
 from gp_aiogram.destinations.answers import json_object
 from gp_aiogram.destinations.arguments import (
     validate_choice,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from gp_aiogram.errors import EventError
@@ -138,10 +138,6 @@ class Click:
         """
         fbc = _fbc(self.at, click_id("fbclid", self.fbclid), click_id("fbc", self.fbc))
         return fbc, click_id("fbp", self.fbp)
-
-    def with_fbc(self) -> Click:
-        """Return the click as it is stored; see :meth:`normalized`."""
-        return self.normalized(datetime.now(timezone.utc))
 
 
 def _unchecked(fields: Mapping[str, Any]) -> Click:

@@ -21,8 +21,11 @@ SESSION_PATTERN = r"gp_[A-Za-z0-9_-]+"
 #: A longer window would reach back beyond the calendar.
 LONGEST_WINDOW = timedelta(days=36_500)
 
-#: Telegram's own rule for the ``start`` parameter: https://core.telegram.org/bots/features#deep-linking
-_DEEP_LINK_VALUE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: Characters of ``?start=`` and of ``?startapp=``:
+#: https://core.telegram.org/bots/features#deep-linking, https://core.telegram.org/api/links
+START_LENGTH, STARTAPP_LENGTH = 64, 512
+
+_DEEP_LINK_VALUE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,16 @@ class Attribution:
         """Sources whose touches count before all others."""
         return ("invite", "join_request") if self.invites_first else ()
 
-    def session_id(self, payload: str) -> str | None:
+    def session_id(self, payload: str, *, longest: int = START_LENGTH) -> str | None:
         """Read the session id from a deep-link payload.
 
         :param payload: what followed ``/start``.
+        :param longest: characters that a link of this kind carries.
         :return: None when the payload is not ours: rubbish, too long, or refused by ``parse``.
         :raises Exception: whatever the user's ``parse`` raises.
         """
-        if not _DEEP_LINK_VALUE.fullmatch(payload) or not self._compiled.fullmatch(payload):
+        fits = len(payload) <= longest and _DEEP_LINK_VALUE.fullmatch(payload)
+        if not fits or not self._compiled.fullmatch(payload):
             return None
         if self.parse is None:
             return payload

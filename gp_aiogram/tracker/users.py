@@ -29,7 +29,14 @@ from gp_aiogram.model.event import (
     validate_moment,
     validate_telegram_id,
 )
-from gp_aiogram.model.session import SOURCES, Attribution, Session, Source
+from gp_aiogram.model.session import (
+    SOURCES,
+    START_LENGTH,
+    STARTAPP_LENGTH,
+    Attribution,
+    Session,
+    Source,
+)
 from gp_aiogram.model.wording import describe
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.keys import opt_out_key
@@ -107,7 +114,8 @@ class Users:
             sources = ", ".join(sorted(SOURCES))
             msg = f"source must be one of {sources}, not {describe(source)}"
             raise EventError(msg)
-        session_id = self._attribution.session_id(payload)
+        longest = STARTAPP_LENGTH if source == "startapp" else START_LENGTH
+        session_id = self._attribution.session_id(payload, longest=longest)
         if session_id is None:
             return None
         return Session(
@@ -188,7 +196,7 @@ class Users:
         if self._attribution.session_id(session_id) != session_id:
             msg = f"no deep link of this bot can carry the session id: {describe(session_id)}"
             raise EventError(msg)
-        if not await self._store.profiles.add_click(session_id, click.with_fbc()):
+        if not await self._store.profiles.add_click(session_id, click.normalized(self.now())):
             msg = "there is a click with this session id already"
             raise EventError(msg)
         return session_id

@@ -97,7 +97,8 @@ async def test_failing_is_logged_and_counted_and_not_the_bots_business(
     assert await feed(updates.start()) == "handled"
     assert tracker.counts["auto_errors"] == 1
     assert f"an update recorded nothing: {error}" in caplog.text
-    for count, error in enumerate([StoreError("the disk is full"), OSError("no disk")], start=1):
+    for count in (1, 2):
+        error = StoreError("the disk is full")
         assert await feed(updates.start()) == "handled"
         assert tracker.counts["journaled"] == count
     assert "StoreError: the disk is full" in caplog.text

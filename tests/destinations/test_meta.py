@@ -566,6 +566,8 @@ async def test_code_and_subcode_outrank_the_status(error, kind, status):
     [
         *(
             (400, EventRejected),
+            (200, EventRejected),
+            (302, DestinationMisconfigured),
             (404, DestinationMisconfigured),
             (401, DestinationMisconfigured),
             (403, DestinationMisconfigured),

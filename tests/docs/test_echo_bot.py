@@ -26,10 +26,11 @@ from aiogram.methods import (
 from aiogram.types import User
 
 from examples.echo_bot.bot import create_dispatcher, create_tracker
-from examples.echo_bot.web import create_app, serving
+from examples.echo_bot.web import create_app
 from fixtures import updates
 from gp_aiogram import Settings, Tracker
 from gp_aiogram.sandbox import GramPixelSandbox
+from gp_aiogram.web import serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -269,7 +270,7 @@ async def test_a_new_member_is_counted_by_his_link(feed, tracker, grampixel) -> 
 
 async def test_a_forged_opening_of_the_mini_app_is_refused(tracker, bot) -> None:
     async with (
-        serving(await create_app(tracker, bot), "127.0.0.1", 0) as url,
+        serve(await create_app(tracker, bot), "127.0.0.1", 0) as url,
         httpx.AsyncClient() as browser,
     ):
         refused = await browser.post(f"{url}/mini-app", content="auth_date=1&hash=00")
@@ -281,7 +282,7 @@ async def test_a_forged_opening_of_the_mini_app_is_refused(tracker, bot) -> None
 
 async def test_each_click_gets_an_invite_link_of_its_own(telegram, tracker, bot) -> None:
     async with (
-        serving(await create_app(tracker, bot, "@echoes"), "127.0.0.1", 0) as url,
+        serve(await create_app(tracker, bot, "@echoes"), "127.0.0.1", 0) as url,
         httpx.AsyncClient() as browser,
     ):
         await browser.get(f"{url}/channel/go?fbclid=IwAR0")

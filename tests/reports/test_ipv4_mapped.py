@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from gp_aiogram.destinations.ad_platform import visitor_ip
+from gp_aiogram.destinations.ads import visitor_ip
 
 
 @pytest.mark.parametrize(

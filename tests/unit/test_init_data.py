@@ -115,7 +115,7 @@ async def test_the_same_data_again_is_the_same_touch(
 
 @pytest.mark.parametrize(
     "start_param",
-    [None, "", "ref_42", "{x}", "[x]", '{"a": 1}', "gp_a b", "gp_ü", "gp_" + "a" * 62],
+    [None, "", "ref_42", "{x}", "[x]", '{"a": 1}', "gp_a b", "gp_ü", "gp_" + "a" * 510],
 )
 async def test_without_a_session_in_the_link_nothing_is_kept(
     tracker: Tracker,
@@ -327,3 +327,12 @@ async def test_refused_data_leaves_no_trace(tracker: Tracker, store: MemoryStore
         await tracker.capture_init_data(TOKEN, forged)
     assert await store.find_session(SessionQuery(7)) is None
     assert tracker.counts["captured"] == 0
+
+
+async def test_a_mini_apps_link_carries_up_to_512_characters(tracker: Tracker) -> None:
+    longest = "gp_" + "a" * 509
+    session = await tracker.capture_init_data(TOKEN, signed(start_param=longest))
+    assert session is not None
+    assert session.session_id == longest
+    assert await tracker.capture_init_data(TOKEN, signed(start_param=longest + "a")) is None
+    assert await tracker.capture(7, longest, bot_id=42, source="start") is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gp_aiogram.destinations.ad_platform import visitor_ip
+from gp_aiogram.destinations.ads import visitor_ip
 from gp_aiogram.identity.net import public_address, read_address
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from gp_aiogram.destinations.ad_platform import (
+from gp_aiogram.destinations.ads import (
     AdDestination,
     WarnOnce,
     external_ids,

@@ -102,7 +102,7 @@ def _kind(error: Mapping[str, Any], status: int) -> type[DeliveryError]:
         return DestinationMisconfigured
     if error.get("is_transient") is True:
         return DeliveryFailed
-    if code == _INVALID or status < HTTPStatus.BAD_REQUEST:
+    if code == _INVALID or HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return EventRejected
     return kind_of_status(status)
 
