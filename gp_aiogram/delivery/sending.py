@@ -231,9 +231,9 @@ class Sender:
         refused = [error for error in errors if isinstance(error, DestinationMisconfigured)]
         failed = [error for error in errors if not isinstance(error, _NO_FAILURE)]
         if refused:
-            self._pacer.refused(reason_of(refused[0]))
+            self._pacer.refused(printable(refused[0].reason))
         if failed:
-            self._pacer.failed(reason_of(failed[0]))
+            self._pacer.failed(printable(failed[0].reason))
 
     def _outcome(self, delivery: Delivery, answer: SendOutcome) -> Outcome:
         if not isinstance(answer, DeliveryError):
