@@ -257,6 +257,10 @@ class Store:
         self.profiles = profiles
         self.outbox = outbox
 
+    def __repr__(self) -> str:
+        parts = ", ".join(type(part).__name__ for part in self._parts())
+        return f"{type(self).__name__}({parts})"
+
     @classmethod
     def of(cls, sessions: SessionStore | Store, rest: Store) -> Store:
         """Take the sessions of one store and everything else of another."""

@@ -126,6 +126,15 @@ class Recording:
             return "duplicate"
         if result == "stored":
             self._counts["tracked"] += 1
+            logger.info(
+                "recorded %s of user %d: session %s, value %s %s, for %s",
+                event.name,
+                event.telegram_id,
+                event.session_id,
+                event.value,
+                event.currency,
+                destinations,
+            )
             self._warn_if_nothing_delivers()
             if draft.event.session_id is not None:
                 await self._enrichment.remember(event)

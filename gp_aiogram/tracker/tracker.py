@@ -91,6 +91,8 @@ class Tracker:
         such as ``"RU"`` (extra ``phone``); None leaves such numbers out.
     :param payments_identify: ``identify()`` users by the name, e-mail, phone and address that they
         give with a payment; ask for their consent.
+    :param strict: ``gp.*`` in handlers raises what makes no sense, for development and tests;
+        otherwise it is logged and counted, and the handler goes on.
     :param clock: tells the time; this machine's unless a test turns its own.
     :raises ConfigurationError: when two destinations share a name, or ``auto`` names no event.
     """
@@ -108,13 +110,15 @@ class Tracker:
         journal: str | os.PathLike[str] | None = DEFAULT_JOURNAL,
         phone_region: str | None = None,
         payments_identify: bool = False,
+        strict: bool = False,
         clock: Clock = DEFAULT_CLOCK,
     ) -> None:
-        _validate(destinations, stars)
+        _validate(destinations, stars, before_send)
         store = _whole_store(store)
         self.attribution = attribution
         self.stars = stars
         self.payments_identify = payments_identify
+        self.strict = strict
         region = None if phone_region is None else validate_phone_region(phone_region)
         #: What counts is kept, however long the window is.
         self.retention = replace(
@@ -232,6 +236,8 @@ class Tracker:
         """
         await self._open_store()
         await self.intake.start()
+        if not self._courier.running:
+            self._log_start()
         self._courier.start()
         if self._pruning is None:
             self._pruning = asyncio.create_task(keep_pruning(self.prune), name="gp_aiogram prunes")
@@ -240,6 +246,18 @@ class Tracker:
                 "nothing emits what @track marks on %s: call tracker.setup(dp)",
                 ", ".join(marked),
             )
+
+    def _log_start(self) -> None:
+        logger.info(
+            "started: destinations %s; store %r; window %s, %s touch; auto %s",
+            ", ".join(self._courier.lanes) or "none",
+            self.store,
+            self.attribution.window,
+            self.attribution.touch,
+            ", ".join(sorted(self.auto)) or "none",
+        )
+        if not self._courier.lanes:
+            logger.warning("there is no destination: events are stored, and go nowhere")
 
     async def _open_store(self) -> None:
         opening = asyncio.ensure_future(self.store.open())
@@ -695,19 +713,36 @@ def _coins(destinations: Sequence[Destination]) -> frozenset[str]:
     return frozenset(code for code in codes if not is_iso(code))
 
 
-def _validate(destinations: Sequence[Destination], stars: Stars | None) -> None:
+def _validate(destinations: object, stars: Stars | None, before_send: object) -> None:
+    if isinstance(destinations, Destination):
+        name = type(destinations).__name__
+        msg = f"Tracker takes a list of destinations: write Tracker([{name}(...)])"
+        raise ConfigurationError(msg)
+    if not isinstance(destinations, (list, tuple)):
+        msg = f"Tracker takes a list of destinations, not {short_repr(destinations)}"
+        raise ConfigurationError(msg)
+    if before_send is not None and not callable(before_send):
+        msg = f"before_send=... must be a function of an event, not {short_repr(before_send)}"
+        raise ConfigurationError(msg)
+    for destination in destinations:
+        _validate_destination(destination, stars)
     names = [destination.name for destination in destinations]
     if len(names) != len(set(names)):
         msg = f"two destinations share a name, give one name=...: {', '.join(sorted(names))}"
         raise ConfigurationError(msg)
-    for destination in destinations:
-        timeout: object = destination.send_timeout
-        if not isinstance(timeout, (int, float)) or not timeout > 0:
-            msg = f"{destination.name}.send_timeout must be seconds, not {short_repr(timeout)}"
-            raise ConfigurationError(msg)
-        if stars is not None and not destination.knows_currency(stars.currency):
-            msg = (
-                f"{destination.name} does not take {stars.currency}, which stars are converted "
-                "to: choose another Tracker(stars=Stars(currency=...)), or give it a rate"
-            )
-            raise ConfigurationError(msg)
+
+
+def _validate_destination(destination: object, stars: Stars | None) -> None:
+    if not isinstance(destination, Destination):
+        msg = f"Tracker takes destinations such as GramPixel(...), not {short_repr(destination)}"
+        raise ConfigurationError(msg)
+    timeout: object = destination.send_timeout
+    if not isinstance(timeout, (int, float)) or not timeout > 0:
+        msg = f"{destination.name}.send_timeout must be seconds, not {short_repr(timeout)}"
+        raise ConfigurationError(msg)
+    if stars is not None and not destination.knows_currency(stars.currency):
+        msg = (
+            f"{destination.name} does not take {stars.currency}, which stars are converted "
+            "to: choose another Tracker(stars=Stars(currency=...)), or give it a rate"
+        )
+        raise ConfigurationError(msg)

@@ -117,6 +117,7 @@ class Users:
         longest = STARTAPP_LENGTH if source == "startapp" else START_LENGTH
         session_id = self._attribution.session_id(payload, longest=longest)
         if session_id is None:
+            logger.debug("the payload of user %s holds no session: it is not ours", telegram_id)
             return None
         return Session(
             bot_id=validate_bot_id(bot_id),
@@ -259,6 +260,12 @@ class Users:
             touch = replace(touch, bot_id=await self._enrichment.bot_of(touch.telegram_id))
         await self._store.sessions.add(touch)
         self._counts["captured"] += 1
+        logger.info(
+            "captured session %s of user %d (%s)",
+            touch.session_id,
+            touch.telegram_id,
+            touch.source,
+        )
         return touch
 
     async def _has_opted_out(self, telegram_id: int) -> bool:
