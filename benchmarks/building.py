@@ -54,10 +54,10 @@ async def run(*, quick: bool) -> None:
     async def ours() -> None:
         for _ in events:
             _digests(next(numbers))
-        await meta.send(events)
+        await meta.send([meta.prepare(event) for event in events])
 
     async def ours_again() -> None:
-        await meta.send(events)
+        await meta.send([meta.prepare(event) for event in events])
 
     builders: dict[str, Callable[[], Any]] = {
         "gp_aiogram": ours,

@@ -205,7 +205,7 @@ def new_spec(
     :param arguments: of ``Tracker.track``; None for what was not given.
     """
     function = inspect.unwrap(handler)
-    title = f"{_module(function)}.{_name(function)}"
+    title = title_of(handler)
     return TrackSpec(
         decorator=decorator,
         name=name,
@@ -322,6 +322,12 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
         return inspect.signature(function, annotation_format=Format.FORWARDREF)
     return inspect.signature(function)
+
+
+def title_of(handler: Callable[..., Any]) -> str:
+    """Return the name of the function beneath all wrappers, with its module, for log lines."""
+    function = inspect.unwrap(handler)
+    return f"{_module(function)}.{_name(function)}"
 
 
 def _module(function: object) -> str:

@@ -12,10 +12,11 @@ from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.types import PreCheckoutQuery, TelegramObject
 
+from gp_aiogram.bot._aiogram_internals import beneath_scene
 from gp_aiogram.bot.handlers import specs_of
 from gp_aiogram.bot.probe import HandlerProbe
 from gp_aiogram.bot.recorder import record_spec
-from gp_aiogram.bot.updates import GP_KEY, UserTrackers, bind_event
+from gp_aiogram.bot.updates import GP_KEY, TRACKER_KEY, UserTrackers, bind_event
 from gp_aiogram.decorators import TrackSpec
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
@@ -26,11 +27,16 @@ logger = logging.getLogger("gp_aiogram.emit")
 #: ``answerPreCheckoutQuery``).
 _CHECKOUT_PATIENCE = 0.5
 
+#: What handlers may ask for by name.
+_OFFERED = frozenset({GP_KEY, TRACKER_KEY})
+
 _Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class EmitMiddleware(BaseMiddleware):
     """Inner middleware for any observer: reads ``gp``'s session, records what ``@track`` marks.
+
+    It offers ``tracker`` as well, unless the bot has something of its own by that name.
 
     It must be an inner one: an outer middleware sees no flags of the handler.
 
@@ -47,9 +53,9 @@ class EmitMiddleware(BaseMiddleware):
         # No coroutine function: most handlers need nothing, and would pay for a coroutine more.
         called: HandlerObject = data["handler"]
         specs = specs_of(called)
-        takes_gp = called.varkw or GP_KEY in called.params
-        if specs or takes_gp:
-            return self._emit(handler, event, data, specs, takes_gp=takes_gp)
+        takes_ours = called.varkw or not _OFFERED.isdisjoint(called.params)
+        if specs or takes_ours:
+            return self._emit(handler, event, data, specs, called)
         return handler(event, data)
 
     async def _emit(
@@ -58,13 +64,13 @@ class EmitMiddleware(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
         specs: Sequence[TrackSpec],
-        *,
-        takes_gp: bool,
+        called: HandlerObject,
     ) -> Any:
-        await self._prepare_gp(event, data, takes_gp=takes_gp)
+        data.setdefault(TRACKER_KEY, self.tracker)
+        await self._prepare_gp(event, data, called)
         if not specs:
             return await handler(event, data)
-        probe = HandlerProbe(data["handler"])
+        probe = HandlerProbe(called)
         answer = await probe.wrap(handler)(event, data)
         result = probe.result(answer)
         if result is not UNHANDLED:
@@ -80,25 +86,33 @@ class EmitMiddleware(BaseMiddleware):
         self,
         event: TelegramObject,
         data: dict[str, Any],
-        *,
-        takes_gp: bool,
+        called: HandlerObject,
     ) -> None:
         """Complete ``gp``, also where no :class:`CaptureMiddleware` has offered one."""
-        gp: UserTracker | None = None
         try:
             gp = self._user_trackers.get(data["event_update"], data)
             if gp is None:
                 return
             bind_event(gp, event, data["bot"])
-            if takes_gp and isinstance(event, PreCheckoutQuery):
-                await asyncio.wait_for(gp.load(), _CHECKOUT_PATIENCE)
-            elif takes_gp:
-                await gp.load()
+            gp.handler = beneath_scene(called.callback)
+            if called.varkw or GP_KEY in called.params:
+                await _load_session(gp, event)
         except Exception:
             self.tracker.counts["session_errors"] += 1
-            logger.exception("the session of %r could not be read; the bot goes on", gp)
-            if gp is not None:
-                gp.proceed_without_session()
+            logger.exception("gp could not be prepared; the bot goes on")
+            data.setdefault(GP_KEY, None)
+
+
+async def _load_session(gp: UserTracker, event: TelegramObject) -> None:
+    if not isinstance(event, PreCheckoutQuery):
+        await gp.load()
+        return
+    try:
+        await asyncio.wait_for(gp.load(), _CHECKOUT_PATIENCE)
+    except asyncio.TimeoutError:
+        gp.tracker.counts["session_errors"] += 1
+        logger.error("the session of %r could not be read in time; the checkout goes on", gp)  # noqa: TRY400
+        gp.proceed_without_session()
 
 
 async def _record(

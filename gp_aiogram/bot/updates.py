@@ -12,8 +12,8 @@ from gp_aiogram.bot._aiogram_internals import username_of
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
 
-#: The name under which handlers ask for the user's tracker.
-GP_KEY = "gp"
+#: The names under which handlers ask for the user's tracker, and for the bot's.
+GP_KEY, TRACKER_KEY = "gp", "tracker"
 
 
 class UserTrackers:
@@ -37,11 +37,12 @@ class UserTrackers:
         return offered if isinstance(offered, UserTracker) else self.offer(update, data)
 
     def offer(self, update: Update, data: dict[str, Any]) -> UserTracker | None:
-        """Make the ``gp`` of an update and put it into ``data``; see :meth:`get`."""
+        """Make the ``gp`` of an update and put it into ``data``, None too; see :meth:`get`."""
         # Of a member aiogram names the actor, who may be an admin; it happened to the member.
         change = update.chat_member
         user = change.new_chat_member.user if change else data.get("event_from_user")
         if user is None:
+            data[GP_KEY] = None
             return None
         bot = data["bot"]
         if bot is not self._bot:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from functools import lru_cache
 from inspect import isclass
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError
+from gp_aiogram.identity.phones import validate_phone_region
 from gp_aiogram.model.event import AUTO_NAMES, validate_auto
 from gp_aiogram.settings.groups import (
     AttributionGroup,
@@ -24,17 +35,20 @@ from gp_aiogram.settings.groups import (
     split_names,
     validated_by,
 )
+from gp_aiogram.settings.near_names import near_name
 from gp_aiogram.stores import from_url
 from gp_aiogram.stores.contract import Store
 
+logger = logging.getLogger("gp_aiogram")
+
 _PREFIX = "GP_"
 _DELIMITER = "__"
-
 
 _Auto = Annotated[
     frozenset[str], NoDecode, BeforeValidator(split_names), AfterValidator(validate_auto)
 ]
 _StoreURL = Annotated[str, validated_by(from_url)]
+_Region = Annotated[str, validated_by(validate_phone_region)]
 
 
 def _group(example: str, default: Any = None) -> Any:
@@ -44,7 +58,9 @@ def _group(example: str, default: Any = None) -> Any:
 class Settings(BaseSettings):
     """Everything that can be set from outside.
 
-    Values given here win over environment variables, and those over the file ``.env``.
+    Values given here win over environment variables, and those over the file ``.env``. A variable
+    that looks like a misspelt setting is no error, since it may be another program's: the log
+    names both.
 
     :raises ConfigurationError: names every variable that is missing or malformed, at once.
     """
@@ -63,8 +79,14 @@ class Settings(BaseSettings):
     )
     journal: str = Field(
         default="gp.journal",
+        min_length=1,
         description="the path of a file that exists only while the store is away",
     )
+    phone_region: _Region | None = Field(
+        default=None,
+        description="an ISO 3166-1 code such as RU, and gp-aiogram[phone] installed",
+    )
+    payments_identify: bool = Field(default=False, description="true or false")
     attribution: AttributionGroup = _group("GP_ATTRIBUTION__TOUCH", AttributionGroup())
     stars: StarsGroup = _group("GP_STARS__RATE", StarsGroup())
     retention: RetentionGroup = _group("GP_RETENTION__EVENTS_DAYS", RetentionGroup())
@@ -85,6 +107,21 @@ class Settings(BaseSettings):
         except SettingsError as error:
             msg = f"a {_PREFIX}* variable should hold a JSON object and does not: {error}"
             raise ConfigurationError(msg) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what is read by default, and look for misspelt names in it."""
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                _warn_of_misspelt(source.env_vars)
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
 
     def destinations(self) -> list[Destination]:
         """Build the destinations that are configured.
@@ -114,13 +151,48 @@ def _explained(error: ValidationError) -> str:
         path = [str(part) for part in problem["loc"]]
         variable = _PREFIX + _DELIMITER.join(path).upper()
         what = _PROBLEMS.get(problem["type"], "malformed")
-        expected = _description(path)
-        lines.append(f"  {variable}: {what}" + (f"; expected {expected}" if expected else ""))
+        advice = _advice(path, variable)
+        lines.append(f"  {variable}: {what}" + (f"; {advice}" if advice else ""))
     return "\n".join(lines)
 
 
 #: Nothing of pydantic's own messages: some quote a character of the value.
 _PROBLEMS = {"missing": "missing", "extra_forbidden": "there is no such setting"}
+
+
+def _advice(path: list[str], variable: str) -> str | None:
+    """Say what a variable should be; of one that there is not, which may have been meant."""
+    if expected := _description(path):
+        return f"expected {expected}"
+    near = near_name(variable, _variables())
+    return f"did you mean {near}?" if near else None
+
+
+def _warn_of_misspelt(variables: Iterable[str]) -> None:
+    """Name the settings that unknown variables resemble."""
+    for variable in sorted(name.upper() for name in variables):
+        if not variable.startswith(_PREFIX) or variable in _variables() or _is_of_group(variable):
+            continue
+        if near := near_name(variable, _variables()):
+            logger.warning("there is no setting %s, did you mean %s?", variable, near)
+
+
+def _is_of_group(variable: str) -> bool:
+    """Tell whether a variable belongs to a group, which takes no names but its own."""
+    name, delimiter, _ = variable.removeprefix(_PREFIX).partition(_DELIMITER)
+    field = Settings.model_fields.get(name.lower())
+    return bool(delimiter) and field is not None and _group_of(field) is not None
+
+
+@lru_cache(maxsize=1)
+def _variables() -> frozenset[str]:
+    """Return every variable that is read, in upper case."""
+    names: list[str] = []
+    for name, field in Settings.model_fields.items():
+        group = _group_of(field)
+        parts = () if group is None else group.model_fields
+        names += [name, *(f"{name}{_DELIMITER}{part}" for part in parts)]
+    return frozenset(f"{_PREFIX}{name}".upper() for name in names)
 
 
 def _description(path: list[str]) -> str | None:

@@ -44,8 +44,7 @@ class Entry(NamedTuple):
     marks: Collection[OnceKey] = ()
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One event on its way to one destination.
 
     :param attempts: how many failed tries counted so far.
@@ -67,7 +66,7 @@ class Delivery:
     since: datetime
     due: datetime
     reason: str | None = None
-    receipt: Mapping[str, Any] = field(default_factory=dict)
+    receipt: Mapping[str, Any] = MappingProxyType({})
     maybe_delivered: bool = False
     batch_cap: int | None = None
     seq: int = 0

@@ -86,15 +86,17 @@ class Enrichment:
         :raises StoreError: when the store failed.
         """
         event = draft.event
-        await self._pending.wait(event.telegram_id)
+        if self._pending.has(event.telegram_id):
+            await self._pending.wait(event.telegram_id)
         opt_out = opt_out_key(event.telegram_id)
         until = event.event_time if draft.is_timed else None
         touch = self._query(event.telegram_id, event.bot_id, event.event_time, until)
         query = ContextQuery(touch, event.session_id, (opt_out, *keys))
         context = await self._store.load_context(query)
-        if event.session_id is None:
+        if event.session_id is None and len(self._journals.touches):
             context = await self._with_waiting_touch(touch, context)
-        self._report(event.telegram_id, context)
+        if context.failures:
+            self._report(event.telegram_id, context)
         if opt_out in context.keys:
             return None
         return Enriched(self._complete(event, context), context.session, context.keys)

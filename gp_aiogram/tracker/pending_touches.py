@@ -31,6 +31,10 @@ class PendingTouches:
             if not pending:
                 self._pending.pop(telegram_id, None)
 
+    def has(self, telegram_id: int) -> bool:
+        """Tell whether a touch of a user is being stored."""
+        return telegram_id in self._pending
+
     async def wait(self, telegram_id: int) -> None:
         """Wait until no touch of a user is being stored any more, stored or failed."""
         if pending := self._pending.get(telegram_id):

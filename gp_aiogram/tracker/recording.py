@@ -58,14 +58,15 @@ class Recording:
         :raises EventError: when ``before_send`` makes no event of it; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
-        draft = await self.with_bot(draft)
+        if not draft.names_bot:
+            draft = await self.with_bot(draft)
         enriched = await self.enrich(draft, keys_against(draft))
         if enriched is None:
             return None
         if enriched.keys:
             self._counts["duplicates"] += 1
             return None
-        event = await self.review(enriched.event)
+        event = enriched.event if self._review is None else await self.review(enriched.event)
         if event is None:
             return None
         result = await self.accept(event, draft, guards(draft, enriched.event))

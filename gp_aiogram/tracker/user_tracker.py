@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from typing_extensions import Unpack
 
+from gp_aiogram.decorators import title_of
+from gp_aiogram.errors import short_repr
 from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, REFUND, Event, update_event_id
 from gp_aiogram.model.session import Session
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.arguments import DepositArguments, EventArguments, RefundArguments
+from gp_aiogram.tracker.containment import contained
 from gp_aiogram.tracker.request import DepositRules, EventRequest
+
+logger = logging.getLogger("gp_aiogram.gp")
 
 #: What a deposit is called before the store has told a first one from a later one.
 DEPOSIT = "deposit"
@@ -31,6 +37,10 @@ _CONVERSIONS: Mapping[str, str] = {
 class UserTracker:
     """Tracks for one user during one update; injected into handlers as ``gp``.
 
+    Nothing that handlers call here raises: what fails or makes no sense is logged with the
+    handler's name, counted in ``tracker.counts["handler_errors"]``, and records nothing.
+    ``Tracker(strict=True)`` raises it. :meth:`Tracker.track` and its like always raise.
+
     :param tracker: the bot's own.
     :param update_id: Telegram's number of the update, which makes event ids stable; 0 for an
         update that another library made up.
@@ -43,6 +53,8 @@ class UserTracker:
     at: datetime | None = None
     #: What the update's own link has brought; None when it has none.
     touch: Session | None = None
+    #: The handler that has it now, for log lines; None in filters and outer middlewares.
+    handler: Callable[..., Any] | None = None
     _session: Session | None = None
     _is_loaded = False
     _calls = 0
@@ -79,10 +91,17 @@ class UserTracker:
         return self._session
 
     async def load(self) -> Session | None:
-        """Read from the store, once, which session counted when the update happened."""
+        """Read from the store, once, which session counted when the update happened.
+
+        :return: None as well where the store could not be read, which is logged and counted.
+        """
         if not self._is_loaded:
-            intake = self.tracker.intake
-            self._session = await intake.session(self.telegram_id, self.bot_id, self.at)
+            try:
+                intake = self.tracker.intake
+                self._session = await intake.session(self.telegram_id, self.bot_id, self.at)
+            except Exception:
+                self.tracker.counts["session_errors"] += 1
+                logger.exception("the session of %r could not be read; the bot goes on", self)
             self._is_loaded = True
         return self._session
 
@@ -136,6 +155,35 @@ class UserTracker:
     def _automatic_id(self, name: str) -> str:
         return update_event_id(self.bot_id, self.update_id, "auto", _conversion(name))
 
+    async def track(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
+        """Record an event of this user; see :meth:`Tracker.track`.
+
+        The same update makes the same event ids, so one that Telegram delivers twice counts once.
+
+        :return: None as well when it could not be recorded.
+        """
+        with self._contained(f"gp.track({short_repr(name)})"):
+            return await self.record(name, **arguments)
+        return None
+
+    async def deposit(self, **arguments: Unpack[DepositArguments]) -> Event | None:
+        """Record a deposit of this user; see :meth:`Tracker.deposit`.
+
+        :return: None as well when it could not be recorded.
+        """
+        with self._contained("gp.deposit()"):
+            return await self.record_deposit(**arguments)
+        return None
+
+    async def refund(self, once: str | int, **arguments: Unpack[RefundArguments]) -> Event | None:
+        """Take back what this user has paid; see :meth:`Tracker.refund`.
+
+        :return: None as well when it could not be recorded.
+        """
+        with self._contained(f"gp.refund({short_repr(once)})"):
+            return await self.record_refund(once, **arguments)
+        return None
+
     async def identify(
         self,
         *,
@@ -144,22 +192,47 @@ class UserTracker:
         order_info: object = None,
         **traits: object,
     ) -> frozenset[str]:
-        """Keep what is known of this user; see :meth:`Tracker.identify`."""
-        return await self.tracker.intake.identify(
-            self.telegram_id, user=user, contact=contact, order_info=order_info, traits=traits
-        )
+        """Keep what is known of this user; see :meth:`Tracker.identify`.
 
-    async def track(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
-        """Record an event of this user; see :meth:`Tracker.track`.
+        :return: nothing as well when it could not be kept.
+        """
+        with self._contained("gp.identify()", "kept nothing"):
+            return await self.tracker.intake.identify(
+                self.telegram_id, user=user, contact=contact, order_info=order_info, traits=traits
+            )
+        return frozenset()
 
-        The same update makes the same event ids, so one that Telegram delivers twice counts once.
+    async def opt_out(self) -> None:
+        """Record nothing more of this user; see :meth:`Tracker.opt_out`."""
+        with self._contained("gp.opt_out()", "failed"):
+            await self.tracker.intake.opt_out(self.telegram_id)
+
+    async def opt_in(self) -> None:
+        """Record this user again; see :meth:`Tracker.opt_in`."""
+        with self._contained("gp.opt_in()", "failed"):
+            await self.tracker.intake.opt_in(self.telegram_id)
+
+    async def forget(self) -> None:
+        """Erase what is stored of this user; see :meth:`Tracker.forget`."""
+        with self._contained("gp.forget()", "failed"):
+            await self.tracker.intake.forget(self.telegram_id)
+
+    # The same for what contains errors itself, as decorators do
+
+    async def record(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
+        """Record an event as :meth:`track` does, but raise what fails.
+
+        :raises EventError: when no event can be built from this.
         """
         self._complete(arguments, name)
         with self._recording(name):
             return await self.tracker.intake.track(self._request(name, **arguments))
 
-    async def deposit(self, **arguments: Unpack[DepositArguments]) -> Event | None:
-        """Record a deposit of this user; see :meth:`Tracker.deposit`."""
+    async def record_deposit(self, **arguments: Unpack[DepositArguments]) -> Event | None:
+        """Record a deposit as :meth:`deposit` does, but raise what fails.
+
+        :raises EventError: when no event can be built from this.
+        """
         rules = DepositRules(
             arguments.pop("ftd_within", None),
             arguments.pop("ftd_needs_session", False),
@@ -170,24 +243,25 @@ class UserTracker:
             request = self._request(LATER_DEPOSIT, **arguments)
             return await self.tracker.intake.deposit(request, rules)
 
-    async def refund(self, once: str | int, **arguments: Unpack[RefundArguments]) -> Event | None:
-        """Take back what this user has paid; see :meth:`Tracker.refund`."""
+    async def record_refund(
+        self, once: str | int, **arguments: Unpack[RefundArguments]
+    ) -> Event | None:
+        """Record a refund as :meth:`refund` does, but raise what fails.
+
+        :raises EventError: when no event can be built from this.
+        """
         self._complete(arguments, REFUND)
         with self._recording(REFUND):
             request = self._request(REFUND, once=once, **arguments)
             return await self.tracker.intake.refund(request)
 
-    async def opt_out(self) -> None:
-        """Record nothing more of this user; see :meth:`Tracker.opt_out`."""
-        await self.tracker.intake.opt_out(self.telegram_id)
-
-    async def opt_in(self) -> None:
-        """Record this user again; see :meth:`Tracker.opt_in`."""
-        await self.tracker.intake.opt_in(self.telegram_id)
-
-    async def forget(self) -> None:
-        """Erase what is stored of this user; see :meth:`Tracker.forget`."""
-        await self.tracker.intake.forget(self.telegram_id)
+    def _contained(
+        self,
+        call: str,
+        outcome: str = "recorded nothing",
+    ) -> AbstractContextManager[None]:
+        source = call if self.handler is None else f"{call} in {title_of(self.handler)}"
+        return contained(self.tracker, "handler_errors", logger, source, outcome)
 
     def _request(self, name: str, **arguments: Any) -> EventRequest:
         is_automatic = self._is_automatic(name)

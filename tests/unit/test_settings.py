@@ -276,7 +276,10 @@ def test_everything_wrong_is_named_at_once(environment):
         "  GP_GRAMPIXEL__WORKSPACE_ID: malformed; expected a UUID such as " + WORKSPACE,
         "  GP_GRAMPIXEL__BASE_URL: malformed; expected an http or https URL",
         "  GP_GRAMPIXEL__AMBIGUOUS: malformed; expected retry or hold",
-        "  GP_GRAMPIXEL__WORKSPACE: there is no such setting",
+        (
+            "  GP_GRAMPIXEL__WORKSPACE: there is no such setting; "
+            "did you mean GP_GRAMPIXEL__WORKSPACE_ID?"
+        ),
     ]
 
 
@@ -291,6 +294,9 @@ def test_everything_wrong_is_named_at_once(environment):
         ("GP_ATTRIBUTION__WINDOW_DAYS", ["", "zzz", "0", "-1", "inf", "nan", "1e12", "1e-20"]),
         ("GP_ATTRIBUTION__PATTERN", ["zzz(", "*"]),
         ("GP_STORE", ["", "zzz", "zzz://", "sqlit:///zzz", "sqlite://zzz", "sqlite:///", "//["]),
+        ("GP_JOURNAL", [""]),
+        ("GP_PHONE_REGION", ["", "zzz", "XX"]),
+        ("GP_PAYMENTS_IDENTIFY", ["", "zzz", "2"]),
         ("GP_GRAMPIXEL", ["zzz", "[]", "5"]),
         ("GP_ATTRIBUTION", ["[]", "5"]),
     ],
@@ -318,6 +324,74 @@ def test_a_misspelt_setting_of_a_group_is_named(environment):
     said = complaint()
     assert "  GP_GRAMPIXEL__APIKEY: there is no such setting" in said
     assert "  GP_ATTRIBUTION__WINDOW: there is no such setting" in said
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("GP_GRAMPIXEL__APIKEY", "GP_GRAMPIXEL__API_KEY"),
+        ("GP_GRAMPIXEL__WORKSPACE", "GP_GRAMPIXEL__WORKSPACE_ID"),
+        ("GP_ATTRIBUTION__WINDOW", "GP_ATTRIBUTION__WINDOW_DAYS"),
+        ("GP_STARS__CURENCY", "GP_STARS__CURRENCY"),
+    ],
+)
+def test_a_misspelt_setting_of_a_group_is_told_what_was_meant(environment, misspelt, meant):
+    environment(COMPLETE, **{misspelt: "zzz"})
+    said = complaint()
+    assert f"  {misspelt}: there is no such setting; did you mean {meant}?" in said
+    assert "zzz" not in said
+
+
+MISSPELT = [
+    ("GP_STOR", "GP_STORE"),
+    ("GP_STORE_URL", "GP_STORE"),
+    ("GP_STORE__URL", "GP_STORE"),
+    ("GP_JOURNAL_PATH", "GP_JOURNAL"),
+    ("GP_STARS_RATE", "GP_STARS__RATE"),
+    ("GP_START__RATE", "GP_STARS__RATE"),
+    ("GP_GRAMPIXL__API_KEY", "GP_GRAMPIXEL__API_KEY"),
+    ("GP_GRAMPIXEL_API_KEY", "GP_GRAMPIXEL__API_KEY"),
+    ("GP_META_TOKEN", "GP_META__ACCESS_TOKEN"),
+    ("GP_TIK_TOK__PIXEL_CODE", "GP_TIKTOK__PIXEL_CODE"),
+    ("GP_RETENTION_EVENT_DAYS", "GP_RETENTION__EVENTS_DAYS"),
+    ("GP_AUTOS", "GP_AUTO"),
+]
+
+
+@pytest.mark.parametrize(("misspelt", "meant"), MISSPELT)
+def test_a_variable_that_looks_like_a_misspelt_setting_is_warned_of(
+    environment, caplog, misspelt, meant
+):
+    environment(COMPLETE, **{misspelt: "zzz"})
+    Settings()
+    assert caplog.messages == [f"there is no setting {misspelt}, did you mean {meant}?"]
+    assert caplog.records[0].levelname == "WARNING"
+
+
+def test_a_misspelt_setting_in_the_file_is_warned_of(environment, caplog, tmp_path):
+    environment(COMPLETE)
+    (tmp_path / ".env").write_text("gp_stor=memory://\nSTORE=zzz\n")
+    Settings()
+    assert caplog.messages == ["there is no setting GP_STOR, did you mean GP_STORE?"]
+
+
+def test_variables_of_other_programs_are_passed_over(environment, caplog):
+    environment(COMPLETE, GP_HOME="/opt/gp", GP_AUTH="zzz", GP_VERSION="1", GPG_STORE="zzz")
+    environment(GP_ATTRIBUTION__TOUCH="first", GP_AUTO="Start", gp_journal="other.journal")
+    settings = Settings()
+    assert settings.journal == "other.journal"
+    assert not caplog.messages
+
+
+def test_a_region_of_phone_numbers_and_buyers_as_users_are_settings(environment):
+    environment(COMPLETE)
+    settings = Settings()
+    assert settings.phone_region is None
+    assert not settings.payments_identify
+    environment(GP_PHONE_REGION="RU", GP_PAYMENTS_IDENTIFY="yes")
+    settings = Settings()
+    assert settings.phone_region == "RU"
+    assert settings.payments_identify
 
 
 def test_a_wrong_setting_in_the_file_is_named_as_well(tmp_path):

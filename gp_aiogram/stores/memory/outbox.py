@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
@@ -66,7 +65,7 @@ class MemoryOutbox(Outbox):
         due = self._free(destination, self._table.pending(destination, capped=capped).due(now))
         chosen = list(islice(_one_batch(due) if capped else due, limit))
         token = self._leases.grant([key_of(delivery) for delivery in chosen], lease)
-        return Claim([replace(delivery, token=token) for delivery in chosen], now, token)
+        return Claim([delivery._replace(token=token) for delivery in chosen], now, token)
 
     async def extend(self, claim: Claim, lease: float) -> None:
         """Let a claim end later."""
@@ -169,8 +168,7 @@ class MemoryOutbox(Outbox):
         if delivery.state == "skipped" and outcome.state == "pending":
             return
         self._table.put(
-            replace(
-                delivery,
+            delivery._replace(
                 state=outcome.state,
                 due=self._now(ahead=min(outcome.delay, MAX_DELAY)),
                 attempts=outcome.attempts,
@@ -219,9 +217,9 @@ def _one_batch(due: Iterator[Delivery]) -> Iterator[Delivery]:
 def _changed(delivery: Delivery, change: Change, now: datetime) -> Delivery | None:
     """Return a delivery as a change wants it; None when it is so already."""
     reason = delivery.reason if change.reason is None else change.reason
-    changed = replace(delivery, state=change.state, reason=reason)
+    changed = delivery._replace(state=change.state, reason=reason)
     if change.restart and not (changed == delivery and _is_fresh(delivery, now)):
-        changed = replace(changed, attempts=0, batch_cap=None, since=now, due=now)
+        changed = changed._replace(attempts=0, batch_cap=None, since=now, due=now)
     return None if changed == delivery else changed
 
 

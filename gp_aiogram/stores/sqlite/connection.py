@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import aiosqlite
 
 Result = TypeVar("Result")
+
+#: Seconds that SQLite waits for another program's lock.
+_BUSY_TIMEOUT = 1.0
 
 #: Seconds for a thread that has nothing left to do.
 _THREAD_ENDING = 1.0
@@ -29,7 +32,20 @@ class Connection(aiosqlite.Connection):
         :raises Exception: what it raised.
         """
         execute: Callable[..., Awaitable[Result]] = self._execute
-        return await execute(work, self._conn)
+        return await execute(_Unnamed(work), self._conn)
+
+
+class _Unnamed(Generic[Result]):
+    """A function whose arguments stay out of the log: aiosqlite prints whatever it calls."""
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Result]) -> None:
+        self._work = work
+
+    def __call__(self, connection: sqlite3.Connection) -> Result:
+        return self._work(connection)
+
+    def __repr__(self) -> str:
+        return "<a transaction>"
 
 
 async def connect(path: Path) -> Connection:
@@ -37,7 +53,7 @@ async def connect(path: Path) -> Connection:
 
     :raises sqlite3.Error: when it cannot be opened.
     """
-    connection = Connection(lambda: sqlite3.connect(path), _CHUNK)
+    connection = Connection(lambda: sqlite3.connect(path, timeout=_BUSY_TIMEOUT), _CHUNK)
     # Before aiosqlite 0.22 the connection was itself the thread.
     thread: Any = getattr(connection, "_thread", connection)
     # Let the process exit although nobody closed the store; what was accepted is on disk.

@@ -7,19 +7,24 @@ checkpoint one WAL file at the same moment (https://sqlite.org/wal.html#walreset
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from gp_aiogram.errors import StoreError, StoreLocked, StoreMismatch
+from gp_aiogram.errors import StoreError, StoreMismatch, StoreUnavailable
 from gp_aiogram.stores.sqlite.connection import Connection, connect
+from gp_aiogram.stores.sqlite.failures import is_outage, opening_failed, working_failed
 from gp_aiogram.stores.sqlite.group_commit import BulkOperation, GroupCommit, Item, Result
+from gp_aiogram.stores.sqlite.place import Place
 from gp_aiogram.stores.sqlite.schema import migrate
+
+logger = logging.getLogger("gp_aiogram")
 
 #: Before anything is deleted: what is erased is overwritten, not just given free. Some builds of
 #: SQLite do so anyway.
@@ -32,19 +37,38 @@ _PRAGMAS = """
     PRAGMA journal_size_limit = 67108864;
 """
 
+#: Puts everything into the file itself, wherever that is now: a log left next to what takes its
+#: place would spoil it.
+_PACKING = "PRAGMA wal_checkpoint(TRUNCATE)"
+
+#: Of the system, for a file that may be opened later.
+_OUTAGES = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+
+#: A file that took the place of ours is left alone until nobody has written it for so many
+#: seconds: it may still be copied.
+_SETTLED_AFTER = 2.0
+
 
 @dataclass(frozen=True)
 class _Opened:
     """What is held while the file is open, and by whom."""
 
     connection: Connection
-    lock: FileLock
+    place: Place
     loop: asyncio.AbstractEventLoop
     pid: int
 
 
+class _FileGoneError(StoreUnavailable):
+    """The path leads to the file no more."""
+
+
 class SQLiteFile:
     """Opens the file when it is first needed, and again when it is needed after :meth:`close`.
+
+    A file that is deleted, moved or replaced while it is open is let go of, and what has just
+    been written is not acknowledged. Another one is taken when it is there; a missing one is made
+    by :meth:`open` alone, since whoever deleted it may be about to put a backup in its place.
 
     :param path: the file; made when missing, as are its folders.
     """
@@ -52,18 +76,21 @@ class SQLiteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._on_release: list[Callable[[], None]] = []
-        self._commits = GroupCommit(self._connected, self._after_work)
+        self._commits = self._new_commits()
         self._opened: _Opened | None = None
         self._closing = False
+        self._is_lost = False
 
     async def open(self) -> None:
         """Take the lock and bring the tables up to date.
 
         :raises StoreLocked: when another process has the file.
         :raises StoreMismatch: when the file is another program's or a newer version's.
+        :raises StoreUnavailable: when another program holds SQLite's lock, or the disk is full;
+            whatever is submitted later opens the file.
         :raises StoreError: when the file cannot be opened.
         """
-        self._closing = False
+        self._closing = self._is_lost = False
         await self.submit(_nothing, None)
 
     async def close(self) -> None:
@@ -82,7 +109,7 @@ class SQLiteFile:
             await self.submit(_nothing, None)
         else:
             # Opened in a loop that has ended: whatever waited there ended with it.
-            self._commits = GroupCommit(self._connected, self._after_work)
+            self._commits = self._new_commits()
             await self._disconnect()
 
     def on_release(self, callback: Callable[[], None]) -> None:
@@ -99,14 +126,15 @@ class SQLiteFile:
         """Have an item worked on and committed, and return its result.
 
         :param reads: the operation changes nothing.
+        :raises StoreUnavailable: when the file is locked, full or gone; what was to be written
+            may have been.
         :raises StoreError: when the file could not be opened, read or written.
         """
         self._refuse_strangers()
         try:
             result = await self._commits.submit(operation, item, reads=reads)
         except (sqlite3.Error, OverflowError, UnicodeError) as error:
-            msg = f"{self._path}: {error}"
-            raise StoreError(msg) from error
+            raise working_failed(self._path, error) from error
         if self._closing:
             await self._commits.drain()  # which lets go of the file
         return result
@@ -128,50 +156,86 @@ class SQLiteFile:
             msg = f"{self._path} was opened in another event loop: close the store first"
             raise StoreError(msg)
 
+    def _new_commits(self) -> GroupCommit:
+        return GroupCommit(self._connected, self._after_work, self._check_place, self._failed)
+
     async def _connected(self) -> Connection:
         if self._opened is None:
-            lock = self._acquired_lock()
-            connection = await self._connect(lock)
-            self._opened = _Opened(connection, lock, asyncio.get_running_loop(), os.getpid())
+            if self._is_lost:
+                self._refuse_what_is_not_ready()
+            place = self._taken_place()
+            connection = await self._connect(place)
+            self._opened = _Opened(connection, place, asyncio.get_running_loop(), os.getpid())
+            if self._is_lost:
+                self._is_lost = False
+                logger.warning("%s is there again, and is used as it is", self._path)
         return self._opened.connection
 
-    async def _connect(self, lock: FileLock) -> Connection:
+    async def _connect(self, place: Place) -> Connection:
         connection: Connection | None = None
         try:
-            connection = await connect(self._path)
+            connection = await connect(place.real_path)
             await connection.executescript(_ERASING)
             await migrate(connection)
             await connection.executescript(_PRAGMAS)
         except BaseException as error:
             if connection is not None:
                 await connection.close()
-            lock.release()
+            place.release()
             if isinstance(error, StoreMismatch):
                 msg = f"cannot use {self._path}: {error}"
                 raise StoreMismatch(msg) from None
             if isinstance(error, sqlite3.Error):
-                msg = f"cannot use {self._path} as a gp_aiogram store: {error}"
-                raise StoreError(msg) from error
+                raise opening_failed(self._path, error) from error
             raise
         return connection
 
-    def _acquired_lock(self) -> FileLock:
-        # A new one each time: filelock refuses a lock object that was made before a fork.
-        lock = FileLock(f"{self._path}.lock", timeout=0, thread_local=False)
+    def _taken_place(self) -> Place:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            msg = (
-                f"another process (or another store of this one) uses {self._path}. One SQLite "
-                "file serves one process: give each a file of its own, or let them share a "
-                "PostgreSQL or Redis store"
-            )
-            raise StoreLocked(msg) from None
+            return Place(self._path)
         except OSError as error:
             msg = f"cannot use {self._path} as a gp_aiogram store: {error}"
-            raise StoreError(msg) from error
-        return lock
+            kind = StoreUnavailable if error.errno in _OUTAGES else StoreError
+            raise kind(msg) from error
+
+    async def _failed(self, error: Exception) -> bool:
+        """Let go of a file that is gone, and tell whether the error is an outage."""
+        if isinstance(error, _FileGoneError):
+            await self._abandon(error)
+        # What opening the file raises meets everybody.
+        return isinstance(error, StoreError) or is_outage(error)
+
+    # Its place
+
+    def _check_place(self) -> None:
+        if self._opened is not None and self._opened.place.is_lost():
+            what = "replaced" if self._path.exists() else "deleted"
+            msg = f"{self._path} was {what} while it was open"
+            raise _FileGoneError(msg)
+
+    async def _abandon(self, error: StoreUnavailable) -> None:
+        self._is_lost = True
+        logger.error(
+            "%s: what it held is gone with it, and nothing is stored until there is a file again "
+            "or the bot is restarted",
+            error,
+        )
+        if self._opened is not None:
+            try:
+                await self._opened.connection.execute_fetchall(_PACKING)
+            except sqlite3.Error as failure:
+                logger.error("%s: its log is left behind: %s", self._path, failure)
+            await self._disconnect()
+
+    def _refuse_what_is_not_ready(self) -> None:
+        try:
+            age = time.time() - self._path.stat().st_mtime
+        except OSError as error:
+            msg = f"{self._path} was deleted while it was open, and is not there again"
+            raise StoreUnavailable(msg) from error
+        if 0 <= age < _SETTLED_AFTER:
+            msg = f"{self._path} was replaced while it was open, and may still be copied"
+            raise StoreUnavailable(msg)
 
     async def _after_work(self) -> None:
         if self._closing:
@@ -185,7 +249,7 @@ class SQLiteFile:
             try:
                 await opened.connection.close()
             finally:
-                opened.lock.release()
+                opened.place.release()
 
 
 def _nothing(_: sqlite3.Connection, items: Sequence[Any]) -> Sequence[Any]:

@@ -44,15 +44,22 @@ class GroupCommit:
 
     :param connection: gives the connection, opening it if need be.
     :param idle: called when nothing is left to do.
+    :param check: called in SQLite's thread after each commit; what it raises is told to the
+        callers in place of their results.
+    :param failed: is told what a transaction has raised, and says whether that is an outage.
     """
 
     def __init__(
         self,
         connection: Callable[[], Awaitable[Connection]],
         idle: Callable[[], Awaitable[None]],
+        check: Callable[[], None],
+        failed: Callable[[Exception], Awaitable[bool]],
     ) -> None:
         self._connection = connection
         self._idle = idle
+        self._check = check
+        self._failed = failed
         self._reading: _Groups = {}
         self._writing: _Groups = {}
         self._worker: asyncio.Task[None] | None = None
@@ -68,7 +75,7 @@ class GroupCommit:
 
         :param reads: the operation changes nothing.
         :return: gets the result, or what the operation or the commit raised for this item; the
-            items that shared its transaction are not affected.
+            items that shared its transaction are not affected, except by an outage.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         waiting = self._reading if reads else self._writing
@@ -108,8 +115,13 @@ class GroupCommit:
     async def _commit(self, batch: _Groups) -> None:
         try:
             results = await self._transact(batch)
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller
-            await self._fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers
+            # An outage meets them all. To try each alone would hold up the last for minutes, and
+            # what failed in the end may have been recorded all the same: it would seem known.
+            if await self._failed(error):
+                _fail(batch, error)
+            else:
+                await self._commit_one_by_one(batch, error)
             return
         for group, results_of_group in zip(batch.values(), results, strict=True):
             for future, result in zip(group.futures, results_of_group, strict=True):
@@ -117,31 +129,35 @@ class GroupCommit:
                     future.set_result(result)
         await asyncio.sleep(0)  # the callers' turn
 
-    async def _fail(self, batch: _Groups, error: Exception) -> None:
-        """Try one by one, so that a bad item fails alone; or tell the only one."""
+    async def _commit_one_by_one(self, batch: _Groups, error: Exception) -> None:
+        """Have a bad item fail alone; it does when it is the only one."""
         singles = [
             {operation: _Group([item], [future])}
             for operation, group in batch.items()
             for item, future in zip(group.items, group.futures, strict=True)
         ]
-        if len(singles) > 1:
-            for single in singles:
-                await self._commit(single)
+        if len(singles) == 1:
+            _fail(batch, error)
             return
-        for group in batch.values():
-            for future in group.futures:
-                if not future.done():
-                    future.set_exception(error)
+        for single in singles:
+            await self._commit(single)
 
     async def _transact(self, batch: _Groups) -> list[Sequence[Any]]:
         work = [(operation, group.items) for operation, group in batch.items()]
         connection = await self._connection()
         try:
-            return await connection.call(partial(_transaction, work))
+            return await connection.call(partial(_transaction, work, self._check))
         except asyncio.CancelledError:
             # The loop must not end before SQLite's thread is done with it.
             await connection.rollback()
             raise
+
+
+def _fail(batch: _Groups, error: Exception) -> None:
+    for group in batch.values():
+        for future in group.futures:
+            if not future.done():
+                future.set_exception(error)
 
 
 def _take(waiting: _Groups) -> _Groups:
@@ -158,6 +174,7 @@ def _take(waiting: _Groups) -> _Groups:
 
 def _transaction(
     work: Sequence[tuple[BulkOperation[Any, Any], Sequence[Any]]],
+    check: Callable[[], None],
     connection: sqlite3.Connection,
 ) -> list[Sequence[Any]]:
     """Do everything or nothing, and return the results of each operation."""
@@ -168,4 +185,5 @@ def _transaction(
     except BaseException:
         connection.rollback()
         raise
+    check()
     return results
