@@ -10,15 +10,16 @@ from aiogram import BaseMiddleware, Bot
 from aiogram.enums import ChatType
 from aiogram.types import ChatMemberUpdated, Message, TelegramObject, Update
 
+from gp_aiogram.bot.joins import came_by
 from gp_aiogram.bot.members import has_blocked, has_joined, has_left
 from gp_aiogram.bot.payments import is_refund
-from gp_aiogram.bot.recorder import contained, record_event
+from gp_aiogram.bot.recorder import record_event
 from gp_aiogram.bot.starts import start_of
 from gp_aiogram.bot.updates import UserTrackers, bind_event
 from gp_aiogram.model.event import REFUND
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.arguments import EventArguments
-from gp_aiogram.tracker.user_tracker import UserTracker
+from gp_aiogram.tracker.containment import contained
 
 logger = logging.getLogger("gp_aiogram.auto")
 
@@ -88,24 +89,13 @@ class AutoMiddleware(BaseMiddleware):
             bind_event(gp, update.event, data["bot"])
             arguments: EventArguments = {"user_data": occurrence.user_data}
             if occurrence.place is not None:
-                came_by = await self._came_by(gp)
-                arguments["once"] = f"{occurrence.place}:{gp.telegram_id}:{came_by}"
+                session_id = await came_by(gp)
+                arguments["once"] = f"{occurrence.place}:{gp.telegram_id}:{session_id}"
                 # Each bot that is an administrator of a chat tells of the same.
                 arguments["once_scope"] = "store"
             # Apart from ``gp``: a handler that records late must not be taken for a second one.
             apart, name = gp.without_history(), occurrence.name
             await record_event(apart, name, update.event, arguments, site_id="auto")
-
-    async def _came_by(self, gp: UserTracker) -> str | None:
-        """Return the session of the update's own link, else the one that counts."""
-        try:
-            session = gp.touch or await gp.load()
-        except Exception:
-            # An event without its session is worth more than no event.
-            self.tracker.counts["session_errors"] += 1
-            logger.exception("the session of %r could not be read", gp)
-            return None
-        return None if session is None else session.session_id
 
 
 def _read(update: Update, bot: Bot) -> _Occurrence | None:

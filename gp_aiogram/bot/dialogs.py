@@ -116,10 +116,7 @@ def _wrap(callback: Any, name: str | None, arguments: Mapping[str, Any]) -> Any:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         result = await _call(callback, args, kwargs)
         if result is not UNHANDLED and result is not REJECTED:
-            try:
-                await _record(spec, callback, args, kwargs, result)
-            except Exception:
-                logger.exception("%s recorded nothing", spec)
+            await _record(spec, callback, args, kwargs, result)
         return result
 
     setattr(wrapper, _NUMBER, number + 1)
@@ -158,13 +155,17 @@ async def _record(
     kwargs: dict[str, Any],
     result: Any,
 ) -> None:
-    event, data = _context(args, kwargs)
-    gp: UserTracker | None = data.get(GP_KEY)
-    if gp is None:
-        _log_missing_gp(spec, data)
+    try:
+        event, data = _context(args, kwargs)
+        gp: UserTracker | None = data.get(GP_KEY)
+        if gp is None:
+            _log_missing_gp(spec, data)
+            return
+        bind_event(gp, event, data["bot"])
+        own = _own_arguments(callback, args, kwargs)
+    except Exception:
+        logger.exception("%s recorded nothing", spec)
         return
-    bind_event(gp, event, data["bot"])
-    own = _own_arguments(callback, args, kwargs)
     await record_spec(spec, event, {**own, **data}, own.get("result", result))
 
 

@@ -1,4 +1,4 @@
-"""The one place that keeps the tracker's exceptions out of the bot: they are logged and counted."""
+"""Keeps the tracker's exceptions out of the bot: they are logged and counted instead."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def change(path, statement, *parameters):
         connection.commit()
 
 
-async def fail_commits(store, code):
+def fail_commits(store, monkeypatch, code):
     """Have every commit fail with a code that SQLite gives."""
 
     class Failing(sqlite3.OperationalError):
@@ -89,11 +89,11 @@ async def fail_commits(store, code):
 
     commits = []
 
-    def fail(_):
+    async def fail(_):
         commits.append(code)
         raise Failing("no text that tells")  # noqa: EM101
 
-    store._file._commits._transact = lambda batch: asyncio.sleep(0, fail(batch))
+    monkeypatch.setattr(store._file._commits, "_transact", fail)
     return commits
 
 
@@ -122,13 +122,14 @@ async def test_a_full_disk_fails_a_whole_batch(store, outbox):
     assert await outbox.counts() == {}
 
 
-async def test_a_commit_whose_outcome_is_unknown_is_not_tried_again(store, outbox):
-    commits = await fail_commits(store, (12 << 8) | 10)
+async def test_a_commit_whose_outcome_is_unknown_is_not_tried_again(store, outbox, monkeypatch):
+    commits = fail_commits(store, monkeypatch, (12 << 8) | 10)
     results = await asyncio.gather(
         *(outbox.accept(entry(f"e{n}")) for n in range(3)), return_exceptions=True
     )
     assert {type(result) for result in results} == {StoreUnavailable}
     assert len(commits) == 1
+    monkeypatch.undo()
 
 
 OUTAGES = {

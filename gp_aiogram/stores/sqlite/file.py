@@ -59,10 +59,6 @@ class _Opened:
     pid: int
 
 
-class _FileGoneError(StoreUnavailable):
-    """The path leads to the file no more."""
-
-
 class SQLiteFile:
     """Opens the file when it is first needed, and again when it is needed after :meth:`close`.
 
@@ -200,8 +196,8 @@ class SQLiteFile:
 
     async def _failed(self, error: Exception) -> bool:
         """Let go of a file that is gone, and tell whether the error is an outage."""
-        if isinstance(error, _FileGoneError):
-            await self._abandon(error)
+        if self._opened is not None and self._opened.place.is_lost():
+            await self._abandon(self._opened)
         # What opening the file raises meets everybody.
         return isinstance(error, StoreError) or is_outage(error)
 
@@ -211,21 +207,20 @@ class SQLiteFile:
         if self._opened is not None and self._opened.place.is_lost():
             what = "replaced" if self._path.exists() else "deleted"
             msg = f"{self._path} was {what} while it was open"
-            raise _FileGoneError(msg)
+            raise StoreUnavailable(msg)
 
-    async def _abandon(self, error: StoreUnavailable) -> None:
+    async def _abandon(self, opened: _Opened) -> None:
         self._is_lost = True
         logger.error(
-            "%s: what it held is gone with it, and nothing is stored until there is a file again "
-            "or the bot is restarted",
-            error,
+            "%s was deleted, moved or replaced while it was open: what it held is gone with it, "
+            "and nothing is stored until there is a file again or the bot is restarted",
+            self._path,
         )
-        if self._opened is not None:
-            try:
-                await self._opened.connection.execute_fetchall(_PACKING)
-            except sqlite3.Error as failure:
-                logger.error("%s: its log is left behind: %s", self._path, failure)
-            await self._disconnect()
+        try:
+            await opened.connection.execute_fetchall(_PACKING)
+        except sqlite3.Error as failure:
+            logger.error("%s: its log is left behind: %s", self._path, failure)
+        await self._disconnect()
 
     def _refuse_what_is_not_ready(self) -> None:
         try:

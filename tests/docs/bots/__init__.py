@@ -1,0 +1,1 @@
+"""Three bots, each written from README and docs alone."""
