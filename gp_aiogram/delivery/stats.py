@@ -26,6 +26,7 @@ TrackerCount = Literal[
     "session_errors",
     "profile_errors",
     "decorator_errors",
+    "handler_errors",
     "auto_errors",
     "click_errors",
     "invite_errors",
@@ -58,6 +59,7 @@ class Stats:
         time (``journaled``), and what went wrong and was logged: requests that are ``lost``,
         ``capture_errors``, ``session_errors`` (a session could not be read), ``profile_errors``
         (traits and click could not), ``decorator_errors`` (a decorator's argument),
+        ``handler_errors`` (a call of ``gp`` in a handler),
         ``auto_errors`` (an update of Telegram's). The landing endpoint adds ``click_errors``,
         ``invite_errors`` and ``clicks_limited``.
     :param destinations: by name.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -20,7 +19,6 @@ from gp_aiogram.decorators import marked_handlers
 from gp_aiogram.delivery.courier import Courier
 from gp_aiogram.delivery.stats import Stats, TrackerCount
 from gp_aiogram.destinations.base import Destination
-from gp_aiogram.errors import ConfigurationError, StoreError, StoreUnavailable, short_repr
 from gp_aiogram.identity.phones import validate_phone_region
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock, SystemClock
@@ -31,26 +29,26 @@ from gp_aiogram.model.event import (
     validate_auto,
     validate_telegram_id,
 )
-from gp_aiogram.model.money import Stars, is_iso
+from gp_aiogram.model.money import Stars
 from gp_aiogram.model.retention import Retention
 from gp_aiogram.model.session import Attribution, Session, Source
 from gp_aiogram.settings import Settings
 from gp_aiogram.stores.contract import SessionStore, Store
 from gp_aiogram.stores.records import Delivery
-from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.tracker.background import Background
 from gp_aiogram.tracker.before_send import BeforeSend, Review
 from gp_aiogram.tracker.bots import Bots
+from gp_aiogram.tracker.construction import coins_of, validate_arguments, whole_store
 from gp_aiogram.tracker.deliveries import Deliveries
 from gp_aiogram.tracker.deposits import Deposits
 from gp_aiogram.tracker.enrichment import Enrichment
 from gp_aiogram.tracker.intake import Intake
 from gp_aiogram.tracker.invites import Invites
-from gp_aiogram.tracker.journal_queue import PATIENCE
 from gp_aiogram.tracker.journals import Journals
+from gp_aiogram.tracker.life_cycle import LifeCycle
 from gp_aiogram.tracker.pending_touches import PendingTouches
 from gp_aiogram.tracker.privacy import Privacy
-from gp_aiogram.tracker.pruning import keep_pruning, prune
+from gp_aiogram.tracker.pruning import prune
 from gp_aiogram.tracker.recording import Recording
 from gp_aiogram.tracker.refunds import Refunds
 from gp_aiogram.tracker.request import DepositRules, EventRequest, RequestCheck
@@ -61,15 +59,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gp_aiogram")
 
-DEFAULT_STORE = "gp.sqlite3"
 DEFAULT_JOURNAL = "gp.journal"
 DEFAULT_ATTRIBUTION = Attribution()
 DEFAULT_STARS = Stars()
 DEFAULT_RETENTION = Retention()
 DEFAULT_CLOCK = SystemClock()
-
-#: Seconds that the store gets to close.
-_STORE_CLOSING = 5.0
 
 
 class Tracker:
@@ -113,8 +107,8 @@ class Tracker:
         strict: bool = False,
         clock: Clock = DEFAULT_CLOCK,
     ) -> None:
-        _validate(destinations, stars, before_send)
-        store = _whole_store(store)
+        validate_arguments(destinations, stars, before_send)
+        store = whole_store(store)
         self.attribution = attribution
         self.stars = stars
         self.payments_identify = payments_identify
@@ -133,7 +127,6 @@ class Tracker:
         self.store = store
         self._bots = Bots()
         self._background = Background()
-        self._pruning: asyncio.Task[None] | None = None
         self._emits = False
         self._courier = Courier(destinations, store.outbox, clock=clock)
         pending = PendingTouches()
@@ -147,7 +140,7 @@ class Tracker:
             phone_region=region,
             counts=self.counts,
         )
-        coins = _coins(destinations)
+        coins = coins_of(destinations)
         self._check = RequestCheck(self._courier.lanes, coins, stars, clock)
         self._recording = Recording(
             enrichment=enrichment,
@@ -182,6 +175,13 @@ class Tracker:
             counts=self.counts,
         )
         self._deliveries = Deliveries(store.outbox, self._courier, self.intake, self.counts)
+        self._life = LifeCycle(
+            store=store,
+            intake=self.intake,
+            courier=self._courier,
+            background=self._background,
+            prune=self.prune,
+        )
 
     @classmethod
     def from_settings(
@@ -234,13 +234,7 @@ class Tracker:
 
         :raises StoreError: when the store cannot be used as it is configured.
         """
-        await self._open_store()
-        await self.intake.start()
-        if not self._courier.running:
-            self._log_start()
-        self._courier.start()
-        if self._pruning is None:
-            self._pruning = asyncio.create_task(keep_pruning(self.prune), name="gp_aiogram prunes")
+        await self._life.start(self._log_start)
         if not self._emits and (marked := marked_handlers()):
             logger.warning(
                 "nothing emits what @track marks on %s: call tracker.setup(dp)",
@@ -259,23 +253,6 @@ class Tracker:
         if not self._courier.lanes:
             logger.warning("there is no destination: events are stored, and go nowhere")
 
-    async def _open_store(self) -> None:
-        opening = asyncio.ensure_future(self.store.open())
-        await asyncio.wait([opening], timeout=PATIENCE)
-        error: BaseException | None = TimeoutError(f"no answer within {PATIENCE:g} s")
-        if opening.done() and not opening.cancelled():
-            error = opening.exception()
-        if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
-            raise error
-        if error is not None:
-            opening.cancel()
-            logger.error(
-                "started without the store, which is away; what handlers record waits in the "
-                "journal: %s: %s",
-                type(error).__name__,
-                error,
-            )
-
     async def close(self, grace: float = 5.0) -> None:
         """Stop delivering and close the store.
 
@@ -283,20 +260,7 @@ class Tracker:
 
         :param grace: seconds to let requests that are under way finish.
         """
-        pruning, self._pruning = self._pruning, None
-        if pruning is not None:
-            pruning.cancel()
-            await asyncio.wait([pruning], timeout=_STORE_CLOSING)
-        await self._background.finish(grace)
-        await self.intake.close()
-        await self._courier.stop(grace)
-        closing = asyncio.ensure_future(self.store.close())
-        await asyncio.wait([closing], timeout=_STORE_CLOSING)
-        if not closing.done():
-            closing.cancel()
-            logger.error("the store did not close within %.0f s", _STORE_CLOSING)
-        elif not closing.cancelled() and (error := closing.exception()):
-            logger.error("closing the store failed", exc_info=error)
+        await self._life.close(grace)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -694,55 +658,3 @@ class Tracker:
         :return: how many were dead letters; those of users who have opted out are skipped.
         """
         return await self._deliveries.replay(destination, event_id)
-
-
-def _whole_store(store: Store | SessionStore | None) -> Store:
-    if store is None:
-        return SQLiteStore(DEFAULT_STORE)
-    if isinstance(store, Store):
-        return store
-    if isinstance(store, SessionStore):
-        return Store.of(store, SQLiteStore(DEFAULT_STORE))
-    msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {short_repr(store)}"
-    raise ConfigurationError(msg)
-
-
-def _coins(destinations: Sequence[Destination]) -> frozenset[str]:
-    """Return the codes that are none of ISO 4217, and that some destination converts."""
-    codes = {code for one in destinations for code in one.convertible_currencies}
-    return frozenset(code for code in codes if not is_iso(code))
-
-
-def _validate(destinations: object, stars: Stars | None, before_send: object) -> None:
-    if isinstance(destinations, Destination):
-        name = type(destinations).__name__
-        msg = f"Tracker takes a list of destinations: write Tracker([{name}(...)])"
-        raise ConfigurationError(msg)
-    if not isinstance(destinations, (list, tuple)):
-        msg = f"Tracker takes a list of destinations, not {short_repr(destinations)}"
-        raise ConfigurationError(msg)
-    if before_send is not None and not callable(before_send):
-        msg = f"before_send=... must be a function of an event, not {short_repr(before_send)}"
-        raise ConfigurationError(msg)
-    for destination in destinations:
-        _validate_destination(destination, stars)
-    names = [destination.name for destination in destinations]
-    if len(names) != len(set(names)):
-        msg = f"two destinations share a name, give one name=...: {', '.join(sorted(names))}"
-        raise ConfigurationError(msg)
-
-
-def _validate_destination(destination: object, stars: Stars | None) -> None:
-    if not isinstance(destination, Destination):
-        msg = f"Tracker takes destinations such as GramPixel(...), not {short_repr(destination)}"
-        raise ConfigurationError(msg)
-    timeout: object = destination.send_timeout
-    if not isinstance(timeout, (int, float)) or not timeout > 0:
-        msg = f"{destination.name}.send_timeout must be seconds, not {short_repr(timeout)}"
-        raise ConfigurationError(msg)
-    if stars is not None and not destination.knows_currency(stars.currency):
-        msg = (
-            f"{destination.name} does not take {stars.currency}, which stars are converted "
-            "to: choose another Tracker(stars=Stars(currency=...)), or give it a rate"
-        )
-        raise ConfigurationError(msg)

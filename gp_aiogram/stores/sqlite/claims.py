@@ -15,6 +15,13 @@ from gp_aiogram.stores.records import MAX_DELAY, Outcome, State
 from gp_aiogram.stores.sqlite.bulk import change_in, select_in
 from gp_aiogram.stores.sqlite.recent import RecentEvents
 from gp_aiogram.stores.sqlite.rows import COLUMNS, Key, key_of, now_ms, receipt_text, storable
+from gp_aiogram.stores.sqlite.spoilt import (
+    DELIVERY_IS_SPOILT,
+    EVENT_IS_GONE,
+    bury,
+    is_sound,
+    reason_of,
+)
 from gp_aiogram.stores.sqlite.tally import Tally
 
 _MAX_DELAY_MS = round(MAX_DELAY * 1000)
@@ -99,15 +106,23 @@ class Claims:
         self._recent = recent
 
     def find(self, connection: sqlite3.Connection, demands: Sequence[Demand]) -> list[Due]:
-        """Find what each caller may claim; nobody gets what is another's."""
+        """Find what each caller may claim; nobody gets what is another's.
+
+        What cannot be read is settled as dead in the same look.
+        """
         at_ms = now_ms(self._clock)
         found: list[list[Any]] = []
         taken: set[Key] = set()
+        spoilt: dict[Key, str] = {}
         for demand in demands:
-            rows = self._find_for(connection, demand, at_ms, taken)
+            rows = self._find_for(connection, demand, at_ms, taken, spoilt)
             taken.update(row[:2] for row in rows)
             found.append(rows)
-        events = self._events(connection, {seq for seq, _ in taken})
+        events, reasons = self._events(connection, {seq for seq, _ in taken})
+        spoilt |= {key: reasons[key[0]] for key in taken if key[0] in reasons}
+        if spoilt:
+            bury(connection, spoilt, at_ms)
+            found = [[row for row in rows if row[0] in events] for rows in found]
         now = from_ms(at_ms)
         return [Due(rows, [events[row[0]] for row in rows], now) for rows in found]
 
@@ -139,19 +154,32 @@ class Claims:
         demand: Demand,
         at_ms: int,
         taken: Collection[Key],
+        spoilt: dict[Key, str],
     ) -> list[Any]:
         destination, limit, capped = demand
         due = self._free(connection, _UNTIL[capped], (destination, at_ms))
         # What a clock set back has left far in the future.
         far = self._free(connection, _AFTER[capped], (destination, at_ms + _MAX_DELAY_MS))
-        free = (row for row in chain(due, far) if row[:2] not in taken)
+        free = _sound((row for row in chain(due, far) if row[:2] not in taken), spoilt)
         return [*islice(_one_batch(free) if capped else free, limit)]
 
-    def _events(self, connection: sqlite3.Connection, seqs: Collection[int]) -> dict[int, Event]:
-        recent = self._recent.find(seqs)
-        others = [seq for seq in seqs if seq not in recent]
-        rows = select_in(connection, _EVENTS, others)
-        return recent | {seq: Event.from_json(body) for seq, body in rows}
+    def _events(
+        self,
+        connection: sqlite3.Connection,
+        seqs: Collection[int],
+    ) -> tuple[dict[int, Event], dict[int, str]]:
+        """Return events by their numbers, and why the rest of them cannot be read."""
+        events = self._recent.find(seqs)
+        others = [seq for seq in seqs if seq not in events]
+        reasons = dict.fromkeys(others, EVENT_IS_GONE)
+        for seq, body in select_in(connection, _EVENTS, others):
+            try:
+                events[seq] = Event.from_json(body)
+            except Exception as error:  # noqa: BLE001 - whatever is in the row
+                reasons[seq] = reason_of(error)
+            else:
+                del reasons[seq]
+        return events, reasons
 
     def _next_due(
         self,
@@ -189,6 +217,15 @@ class Claims:
             if self._leases.proves(outcome.delivery.token, key):
                 held[key] = outcome
         return held
+
+
+def _sound(rows: Iterable[Any], spoilt: dict[Key, str]) -> Iterator[Any]:
+    """Yield the rows that can be read, and put down the others."""
+    for row in rows:
+        if is_sound(row):
+            yield row
+        else:
+            spoilt[row[:2]] = DELIVERY_IS_SPOILT
 
 
 def _one_batch(free: Iterator[Any]) -> Iterator[Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from gp_aiogram.model import codec
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import to_ms
 from gp_aiogram.model.event import Traits
@@ -15,6 +15,7 @@ from gp_aiogram.stores.contract import ProfileStore
 from gp_aiogram.stores.records import Profile
 from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
 from gp_aiogram.stores.sqlite.file import SQLiteFile
+from gp_aiogram.stores.sqlite.rows import tell_left_out
 
 _KNOWN_CLICKS = "SELECT session_id FROM click WHERE session_id IN ({marks})"
 
@@ -125,8 +126,13 @@ def profiles(
 
 
 def _clicks(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:
-    rows = select_in(connection, _CLICKS, [*session_ids])
-    return {session_id: Click.from_dict(json.loads(body)) for session_id, body in rows}
+    clicks = {}
+    for session_id, body in select_in(connection, _CLICKS, [*session_ids]):
+        try:
+            clicks[session_id] = Click.from_dict(codec.decode(body))
+        except Exception as error:  # noqa: BLE001 - whatever is in the row
+            tell_left_out("click", error)
+    return clicks
 
 
 def _traits(
@@ -135,6 +141,9 @@ def _traits(
 ) -> dict[int, dict[str, dict[str, str]]]:
     traits: dict[int, dict[str, dict[str, str]]] = {}
     for telegram_id, platform, field, value in select_in(connection, _TRAITS, [*telegram_ids]):
+        if not isinstance(value, str):
+            tell_left_out("trait", TypeError())
+            continue
         traits.setdefault(telegram_id, {}).setdefault(platform, {})[field] = value
     return traits
 
@@ -148,7 +157,7 @@ def _add_clicks(connection: sqlite3.Connection, clicks: Sequence[_NewClick]) -> 
         added.append(session_id not in known)
         if session_id not in known:
             known.add(session_id)
-            rows.append((session_id, to_ms(click.moment), json.dumps(click.to_dict())))
+            rows.append((session_id, to_ms(click.moment), codec.encode(click.to_dict()).decode()))
     insert(connection, "INSERT INTO click (session_id, at_ms, body)", rows)
     return added
 

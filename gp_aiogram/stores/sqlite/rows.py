@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from gp_aiogram.model.clock import Clock, from_ms
 from gp_aiogram.model.event import Event
 from gp_aiogram.stores.records import Delivery
+
+logger = logging.getLogger("gp_aiogram")
 
 #: What tells a delivery from others: the number of its event, and its destination.
 Key = tuple[int, str]
@@ -40,7 +43,7 @@ def delivery_of(row: Any, event: Event, token: str = "") -> Delivery:
         since=_moment(since_ms),
         due=_moment(due_ms),
         reason=reason,
-        receipt=json.loads(receipt) if receipt else {},
+        receipt=_receipt_of(receipt) if receipt else {},
         maybe_delivered=bool(maybe),
         batch_cap=cap,
         seq=seq,
@@ -53,9 +56,22 @@ def receipt_text(receipt: Mapping[str, Any]) -> str | None:
     return json.dumps(receipt, default=str) if receipt else None
 
 
+def _receipt_of(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (TypeError, ValueError) as error:
+        tell_left_out("receipt", error)
+        return {}
+
+
 def storable(text: str | None) -> str | None:
     """Escape half an emoji, as a server may answer it: SQLite keeps no lone surrogate."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def tell_left_out(what: str, error: Exception) -> None:
+    """Tell of a row that cannot be read, or a part of it, and costs nothing else."""
+    logger.error("a stored %s cannot be read and is left out: %s", what, type(error).__name__)
 
 
 def now_ms(clock: Clock) -> int:

@@ -133,7 +133,18 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (destination, state)
     ) WITHOUT ROWID;
     INSERT INTO tally SELECT destination, state, count(*) FROM delivery GROUP BY 1, 2;
+    CREATE INDEX delivery_dead_of ON delivery (destination, seq) WHERE state = 'dead';
 
+    CREATE TABLE numbered_click (
+        session_id TEXT NOT NULL UNIQUE,
+        at_ms      INTEGER NOT NULL,
+        body       TEXT NOT NULL
+    );
+    INSERT INTO numbered_click SELECT session_id, at_ms, body FROM click;
+    DROP TABLE click;
+    ALTER TABLE numbered_click RENAME TO click;
+
+    CREATE INDEX session_of_click ON session (session_id);
     CREATE INDEX session_age ON session (at_ms);
     CREATE INDEX click_age ON click (at_ms);
     """,
@@ -172,8 +183,10 @@ async def migrate(
 
 
 def _event_name(body: str) -> str:
-    name: str = json.loads(body)["name"]
-    return name
+    try:
+        return str(json.loads(body)["name"])
+    except (ValueError, TypeError, KeyError):
+        return "unknown"  # it cannot be read, and goes to nobody
 
 
 async def _pragma(connection: aiosqlite.Connection, name: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gp_aiogram.model.clock import Clock
 from gp_aiogram.model.event import Event
@@ -16,6 +16,13 @@ from gp_aiogram.stores.sqlite.conditions import Conditions, conditions_of
 from gp_aiogram.stores.sqlite.once_keys import OnceKeys
 from gp_aiogram.stores.sqlite.recent import RecentEvents
 from gp_aiogram.stores.sqlite.rows import COLUMNS, Key, delivery_of, now_ms, storable
+from gp_aiogram.stores.sqlite.spoilt import (
+    DELIVERY_IS_SPOILT,
+    is_sound,
+    mended,
+    reason_of,
+    stand_in,
+)
 from gp_aiogram.stores.sqlite.tally import Tally
 
 _SELECT = f"""
@@ -143,7 +150,22 @@ class Selection:
             parameters["after_seq"], parameters["after_destination"] = after
         query = _SELECT.format(events=events, deliveries=deliveries)
         rows = connection.execute(query, {**parameters, "limit": limit})
-        return [delivery_of(row, Event.from_json(body)) for *row, body in rows]
+        return [self._shown(connection, row, body) for *row, body in rows.fetchall()]
+
+    def _shown(self, connection: sqlite3.Connection, row: Any, body: Any) -> Delivery:
+        """Return a delivery; one that cannot be read is shown as the dead letter that it is."""
+        reason = None
+        try:
+            event = Event.from_json(body)
+        except Exception as error:  # noqa: BLE001 - whatever is in the row
+            reason, event = reason_of(error), stand_in(connection, row[0])
+        if not is_sound(row):
+            reason, row = DELIVERY_IS_SPOILT, mended(row, now_ms(self._clock))
+        delivery = delivery_of(row, event)
+        if reason is None:
+            return delivery
+        state: State = "dead" if delivery.state == "pending" else delivery.state
+        return delivery._replace(state=state, reason=reason)
 
     def _transition(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from gp_aiogram.model.session import Session
 from gp_aiogram.stores.contract import SessionStore
 from gp_aiogram.stores.sqlite.bulk import insert, select_in
 from gp_aiogram.stores.sqlite.file import SQLiteFile
+from gp_aiogram.stores.sqlite.rows import tell_left_out
 
 _COLUMNS = "bot_id, telegram_id, session_id, source, at_ms, payload"
 
@@ -69,7 +70,7 @@ class SQLiteSessions(SessionStore):
         since_ms = _EVER[0] if since is None else to_ms(since)
         until_ms = _EVER[1] if until is None else to_ms(until)
         rows = await self._file.read(_HISTORY, (telegram_id, since_ms, until_ms))
-        return [_session(row) for row in rows]
+        return [*_sessions(rows)]
 
     async def erase(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user."""
@@ -86,8 +87,7 @@ def histories(
 ) -> dict[int, list[Session]]:
     """Return the touches of many users, oldest first; nothing of those who have none."""
     found: dict[int, list[Session]] = {}
-    for row in select_in(connection, _HISTORIES, [*telegram_ids]):
-        session = _session(row)
+    for session in _sessions(select_in(connection, _HISTORIES, [*telegram_ids])):
         found.setdefault(session.telegram_id, []).append(session)
     return found
 
@@ -113,6 +113,12 @@ def _prune(connection: sqlite3.Connection, prunings: Sequence[_Pruning]) -> list
     return [connection.execute(_PRUNE, pruning).rowcount for pruning in prunings]
 
 
-def _session(row: Sequence[Any]) -> Session:
-    bot_id, telegram_id, session_id, source, at_ms, payload = row
-    return Session(bot_id, telegram_id, session_id, source, from_ms(at_ms), payload)
+def _sessions(rows: Iterable[Sequence[Any]]) -> Iterator[Session]:
+    """Yield what can be read."""
+    for bot_id, telegram_id, session_id, source, at_ms, payload in rows:
+        try:
+            at = from_ms(at_ms)
+        except (TypeError, ValueError, OverflowError) as error:
+            tell_left_out("touch", error)
+        else:
+            yield Session(bot_id, telegram_id, session_id, source, at, payload)

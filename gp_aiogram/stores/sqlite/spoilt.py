@@ -1,0 +1,78 @@
+"""What becomes of rows that cannot be read: nothing else waits for them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from gp_aiogram.model.clock import from_ms
+from gp_aiogram.model.event import Event
+from gp_aiogram.stores.sqlite.rows import Key
+from gp_aiogram.stores.sqlite.tally import Tally
+
+logger = logging.getLogger("gp_aiogram")
+
+#: Reasons of deliveries.
+EVENT_IS_GONE = "the stored event is gone"
+DELIVERY_IS_SPOILT = "the stored delivery cannot be read"
+
+#: Milliseconds since 1970 of the first and the last moment that there are.
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+
+_BURY = """
+    UPDATE delivery SET state = 'dead', reason = ?, attempts = 0, batch_cap = NULL,
+        since_ms = ?, due_ms = ?
+    WHERE seq = ? AND destination = ? AND state = 'pending'
+"""
+_EVENT = "SELECT event_id, name, telegram_id, bot_id, accepted_ms FROM event WHERE seq = ?"
+
+
+def reason_of(error: Exception) -> str:
+    """Say why an event cannot be read, without showing what it holds."""
+    kind = type(error).__name__
+    is_telling = isinstance(error, (KeyError, json.JSONDecodeError, UnicodeDecodeError))
+    return f"the stored event cannot be read: {kind}{f': {error}' if is_telling else ''}"
+
+
+def is_sound(row: Any) -> bool:
+    """Tell whether a delivery can be made of a row of :data:`~.rows.COLUMNS`."""
+    _, _, _, attempts, since_ms, due_ms, _, _, _, cap = row
+    return (
+        isinstance(attempts, int)
+        and _is_moment(since_ms)
+        and _is_moment(due_ms)
+        and (cap is None or isinstance(cap, int))
+    )
+
+
+def mended(row: Any, at_ms: int) -> list[Any]:
+    """Return a row without what cannot be read of it."""
+    seq, destination, state, _, _, _, reason, receipt, maybe, _ = row
+    return [seq, destination, state, 0, at_ms, at_ms, reason, receipt, maybe, None]
+
+
+def stand_in(connection: sqlite3.Connection, seq: int) -> Event:
+    """Return what the columns tell of an event whose body cannot be read, to show it."""
+    ((event_id, name, telegram_id, bot_id, at_ms),) = connection.execute(_EVENT, (seq,))
+    at = from_ms(at_ms if _is_moment(at_ms) else 0)
+    return Event(event_id, name, at, telegram_id=telegram_id, bot_id=bot_id)
+
+
+def bury(connection: sqlite3.Connection, reasons: Mapping[Key, str], at_ms: int) -> None:
+    """Make dead letters of pending deliveries that nobody can send."""
+    tally = Tally()
+    for (seq, destination), reason in reasons.items():
+        found = connection.execute(_EVENT, (seq,)).fetchall()
+        event_id = found[0][0] if found else f"number {seq}"
+        logger.error("event %s is a dead letter for %s: %s", event_id, destination, reason)
+        columns = (reason, at_ms, at_ms, seq, destination)
+        buried = connection.execute(_BURY, columns).rowcount
+        tally.move(destination, "pending", "dead", buried)
+    tally.write(connection)
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, int) and _FIRST_MS <= value <= _LAST_MS
