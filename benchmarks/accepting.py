@@ -19,6 +19,7 @@ import aiosqlite
 from benchmarks.table import Row, quantile, show
 from gp_aiogram import Event, SQLiteStore
 from gp_aiogram.model.event import new_event
+from gp_aiogram.stores.records import Entry
 
 AIM_AT_64 = 30.0
 
@@ -62,9 +63,9 @@ class NaiveOutbox:
         """Close the file."""
         await self._connection.close()
 
-    async def accept(self, event: Event, destinations: list[str]) -> None:
+    async def accept(self, entry: Entry) -> None:
         """Keep an event and its deliveries."""
-        now_ms = round(time.time() * 1000)
+        event, now_ms = entry.event, round(time.time() * 1000)
         event_row = event.event_id, event.telegram_id, event.bot_id, now_ms, event.to_json()
         async with self._lock:
             await self._connection.execute("BEGIN")
@@ -73,7 +74,7 @@ class NaiveOutbox:
                 " VALUES (?, ?, ?, ?, ?)",
                 event_row,
             )
-            for destination in destinations:
+            for destination in entry.destinations:
                 await self._connection.execute(
                     "INSERT INTO delivery VALUES (?, ?, 'pending', ?)",
                     (cursor.lastrowid, destination, now_ms),
@@ -99,7 +100,7 @@ async def run(*, quick: bool) -> None:
         naive, ours = [], []
         for _ in range(rounds):
             naive.append(await _round(NaiveOutbox, events, concurrency, seconds))
-            ours.append(await _round(SQLiteStore, events, concurrency, seconds))
+            ours.append(await _round(_sqlite, events, concurrency, seconds))
         ratio = median(b.rate / a.rate for a, b in zip(naive, ours, strict=True))
         aim = (f">= {AIM_AT_64:g}x", ratio >= AIM_AT_64) if concurrency == 64 else None
         rows += [
@@ -112,6 +113,10 @@ async def run(*, quick: bool) -> None:
         ["events/s", "p50 ms", "p99 ms", "ratio"],
         rows,
     )
+
+
+def _sqlite(path: Path) -> Any:
+    return SQLiteStore(path).outbox
 
 
 def _events(number: int) -> list[Event]:
@@ -142,14 +147,14 @@ def _sync(seconds: float) -> Round:
 
 
 async def _round(
-    outbox_type: Callable[[Path], Any],
+    new_outbox: Callable[[Path], Any],
     events: Sequence[Event],
     concurrency: int,
     seconds: float,
 ) -> Round:
     """Let writers wait for one acceptance after the other, on a file of their own."""
     with TemporaryDirectory() as folder:
-        outbox = outbox_type(Path(folder, "outbox.sqlite3"))
+        outbox = new_outbox(Path(folder, "outbox.sqlite3"))
         await outbox.open()
         try:
             fresh = iter(events)
@@ -160,7 +165,7 @@ async def _round(
 
 
 async def _write(
-    accept: Callable[[Event, list[str]], Awaitable[Any]],
+    accept: Callable[[Entry], Awaitable[Any]],
     events: Iterator[Event],
     concurrency: int,
     seconds: float,
@@ -171,7 +176,7 @@ async def _write(
     async def writer() -> None:
         for event in events:
             before = time.perf_counter()
-            await accept(event, ["grampixel"])
+            await accept(Entry(event, ["grampixel"]))
             now = time.perf_counter()
             latencies.append(now - before)
             if now > started + seconds:

@@ -17,6 +17,8 @@ _OF_EVENTS = {
     "bot_id": "ifnull(event.bot_id, :bot_id) = :bot_id",
     "accepted_before": "event.accepted_ms < :accepted_before",
 }
+#: Of these, those that an index finds few events by.
+_NARROW = ("event_id", "order", "telegram_id")
 _OF_DELIVERIES = {
     "destination": "delivery.destination = :destination",
     "maybe_delivered": "delivery.maybe_delivered = :maybe_delivered",
@@ -59,6 +61,12 @@ def conditions_of(where: DeliveryFilter, connection: sqlite3.Connection) -> Cond
     if where.unclaimed:
         deliveries.append("NOT is_claimed(delivery.seq, delivery.destination)")
     return Conditions(_all_of(events), _all_of(deliveries), parameters)
+
+
+def narrow_condition(where: DeliveryFilter) -> str | None:
+    """Return what a filter says that leaves few events, in SQL."""
+    named = (name for name in _NARROW if getattr(where, name) is not None)
+    return next((_OF_EVENTS[name] for name in named), None)
 
 
 def _all_of(conditions: list[str]) -> str:

@@ -25,7 +25,7 @@ from gp_aiogram.stores.sqlite.file import SQLiteFile
 from gp_aiogram.stores.sqlite.once_keys import Addition, add_keys, drop_keys, known_keys
 from gp_aiogram.stores.sqlite.recent import RecentEvents
 from gp_aiogram.stores.sqlite.rows import Key, delivery_of, key_of, now_ms
-from gp_aiogram.stores.sqlite.selection import Erasure, Page, Selection, Transition
+from gp_aiogram.stores.sqlite.selection import PAGE, Erasure, Page, Selection, Transition
 from gp_aiogram.stores.sqlite.tally import counts
 
 _BOT = """
@@ -49,6 +49,7 @@ class SQLiteOutbox(Outbox):
         self._claims = Claims(clock, self._leases, recent)
         self._selection = Selection(clock, self._leases, recent)
         self._notifier = Notifier(self._next_due)
+        self._erased_up_to: dict[DeliveryFilter, Key] = {}
         # The file's next owner may claim what this one holds, and number events as this one.
         file.on_release(self._leases.clear)
         file.on_release(recent.clear)
@@ -124,23 +125,49 @@ class SQLiteOutbox(Outbox):
         after: Delivery | None = None,
     ) -> list[Delivery]:
         """Return deliveries, oldest event first."""
-        page = Page(where, limit, None if after is None else key_of(after))
-        return await self._file.submit(self._selection.select, page, reads=True)
+        found: list[Delivery] = []
+        end = None if after is None else key_of(after)
+        while len(found) < limit:
+            page = Page(where, min(limit - len(found), PAGE), end)
+            shown, end = await self._file.submit(self._selection.select, page, reads=True)
+            found += shown
+            if end is None:
+                break
+        return found
 
     async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
         """Change deliveries."""
-        transition = Transition(where, change, limit)
-        destinations = await self._file.submit(self._selection.transition, transition)
-        if change.state == "pending":
-            self._notifier.notify({*destinations})
-        return len(destinations)
+        total, end = 0, None
+        while total < limit:
+            transition = Transition(where, change, min(limit - total, PAGE), end)
+            changed, end = await self._file.submit(self._selection.transition, transition)
+            total += len(changed)
+            if change.state == "pending":
+                self._notifier.notify({*changed})
+            if end is None:
+                break
+        return total
 
     async def erase(self, where: DeliveryFilter, *, limit: int) -> int:
-        """Erase events with their deliveries."""
-        erased = await self._file.submit(self._selection.erase, Erasure(where, limit))
-        for key in erased.keys:
-            self._leases.revoke(key)
-        return erased.events
+        """Erase events with their deliveries.
+
+        Who calls again because as many were erased goes on where the last call has ended; before
+        fewer are erased, everything has been looked at.
+        """
+        start = self._erased_up_to.pop(where, None)
+        total, end = 0, start
+        while total < limit:
+            erasure = Erasure(where, min(limit - total, PAGE), end)
+            erased = await self._file.submit(self._selection.erase, erasure)
+            for key in erased.keys:
+                self._leases.revoke(key)
+            total, end = total + erased.events, erased.end
+            if end is None:
+                if start is None:
+                    return total
+                start = None
+        self._erased_up_to = {} if end is None else {where: end}
+        return total
 
     async def counts(self) -> dict[str, dict[State, int]]:
         """How many deliveries each destination has in each state."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gp_aiogram.model.clock import Clock
@@ -12,7 +13,7 @@ from gp_aiogram.model.event import Event
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter, State
 from gp_aiogram.stores.sqlite.bulk import change_in, select_in
-from gp_aiogram.stores.sqlite.conditions import Conditions, conditions_of
+from gp_aiogram.stores.sqlite.conditions import Conditions, conditions_of, narrow_condition
 from gp_aiogram.stores.sqlite.once_keys import OnceKeys
 from gp_aiogram.stores.sqlite.recent import RecentEvents
 from gp_aiogram.stores.sqlite.rows import COLUMNS, Key, delivery_of, now_ms, storable
@@ -25,17 +26,26 @@ from gp_aiogram.stores.sqlite.spoilt import (
 )
 from gp_aiogram.stores.sqlite.tally import Tally
 
+#: Deliveries, or events, that one transaction looks at, and that it returns or changes: few enough
+#: that whoever writes does not wait 50 ms for it.
+WINDOW, PAGE = 1000, 250
+
+#: Of what one transaction looks at.
+_WITHIN = """
+    (delivery.seq, delivery.destination) > (:after_seq, :after_destination)
+    AND (delivery.seq, delivery.destination) <= (:end_seq, :end_destination)
+"""
+
 _SELECT = f"""
     SELECT {COLUMNS}, event.body FROM delivery JOIN event USING (seq)
-    WHERE {{events}} AND {{deliveries}}
+    WHERE {{events}} AND {{deliveries}} AND {_WITHIN}
     ORDER BY delivery.seq, delivery.destination LIMIT :limit
 """
-_AFTER = "(delivery.seq, delivery.destination) > (:after_seq, :after_destination)"
 
-_TO_CHANGE = """
+_TO_CHANGE = f"""
     SELECT delivery.seq, delivery.destination, delivery.state
     FROM delivery JOIN event USING (seq)
-    WHERE {events} AND {deliveries} AND NOT ({done})
+    WHERE {{events}} AND {{deliveries}} AND NOT ({{done}}) AND {_WITHIN}
     ORDER BY delivery.seq, delivery.destination LIMIT :limit
 """
 _DONE = "delivery.state = :state AND ifnull(:reason, reason) IS reason"
@@ -53,29 +63,51 @@ _RESTART = """
 
 _TO_ERASE = """
     SELECT seq, event_id, name FROM event
-    WHERE {events} AND NOT EXISTS (
+    WHERE {events} AND seq > :after_seq AND seq <= :end_seq AND NOT EXISTS (
         SELECT * FROM delivery WHERE delivery.seq = event.seq AND NOT ({deliveries})
     )
     ORDER BY seq LIMIT :limit
 """
+
+#: The last of what one transaction looks at, when more may follow.
+_LAST_DELIVERY = f"""
+    SELECT seq, destination FROM delivery
+    WHERE {{found_by}} AND (seq, destination) > (:after_seq, :after_destination)
+    ORDER BY seq, destination LIMIT 1 OFFSET {WINDOW - 1}
+"""
+_LAST_EVENT = f"""
+    SELECT seq, '' FROM event WHERE {{found_by}} AND seq > :after_seq
+    ORDER BY seq LIMIT 1 OFFSET {WINDOW - 1}
+"""
 #: Events are numbered in the order of their acceptance: what follows the first younger one is not
 #: even looked at.
-_OLDEST = """
-    event.seq < ifnull(
-        (SELECT seq FROM event WHERE accepted_ms >= :accepted_before ORDER BY seq LIMIT 1),
-        9223372036854775807
-    )
+_AGES = f"""
+    SELECT seq, accepted_ms >= :accepted_before FROM event WHERE seq > :after_seq
+    ORDER BY seq LIMIT {WINDOW}
 """
+
+_FIRST: Key = (0, "")
+_BEYOND: Key = (2**63 - 1, "")
 
 _DELIVERIES = "SELECT seq, destination, state FROM delivery WHERE seq IN ({marks})"
 
 
 class Page(NamedTuple):
-    """Which deliveries somebody wants to see."""
+    """Which deliveries somebody wants to see.
+
+    :param after: where the page before has ended.
+    """
 
     where: DeliveryFilter
     limit: int
     after: Key | None
+
+
+class Shown(NamedTuple):
+    """A page of deliveries, and where it has ended; None when nothing follows."""
+
+    deliveries: list[Delivery]
+    end: Key | None
 
 
 class Transition(NamedTuple):
@@ -84,6 +116,14 @@ class Transition(NamedTuple):
     where: DeliveryFilter
     change: Change
     limit: int
+    after: Key | None
+
+
+class Changed(NamedTuple):
+    """The destination of each delivery that was changed, and where the page has ended."""
+
+    destinations: list[str]
+    end: Key | None
 
 
 class Erasure(NamedTuple):
@@ -91,13 +131,15 @@ class Erasure(NamedTuple):
 
     where: DeliveryFilter
     limit: int
+    after: Key | None
 
 
 class Erased(NamedTuple):
-    """How many events were erased, and with which deliveries."""
+    """How many events were erased, with which deliveries, and where the page has ended."""
 
     events: int
     keys: list[Key]
+    end: Key | None
 
 
 class Selection:
@@ -117,7 +159,7 @@ class Selection:
         self,
         connection: sqlite3.Connection,
         pages: Sequence[Page],
-    ) -> list[list[Delivery]]:
+    ) -> list[Shown]:
         """Return the deliveries that each caller wants to see."""
         return [self._select(connection, *page) for page in pages]
 
@@ -125,8 +167,8 @@ class Selection:
         self,
         connection: sqlite3.Connection,
         transitions: Sequence[Transition],
-    ) -> list[list[str]]:
-        """Change deliveries, and return the destination of each that was changed."""
+    ) -> list[Changed]:
+        """Change deliveries."""
         return [self._transition(connection, *transition) for transition in transitions]
 
     def erase(
@@ -143,14 +185,13 @@ class Selection:
         where: DeliveryFilter,
         limit: int,
         after: Key | None,
-    ) -> list[Delivery]:
+    ) -> Shown:
         events, deliveries, parameters = self._conditions(connection, where)
-        if after is not None:
-            deliveries = f"{deliveries} AND {_AFTER}"
-            parameters["after_seq"], parameters["after_destination"] = after
+        end = _limit_to_window(connection, where, parameters, after)
         query = _SELECT.format(events=events, deliveries=deliveries)
-        rows = connection.execute(query, {**parameters, "limit": limit})
-        return [self._shown(connection, row, body) for *row, body in rows.fetchall()]
+        rows = connection.execute(query, {**parameters, "limit": limit}).fetchall()
+        shown = [self._shown(connection, row, body) for *row, body in rows]
+        return Shown(shown, rows[-1][:2] if len(rows) == limit else end)
 
     def _shown(self, connection: sqlite3.Connection, row: Any, body: Any) -> Delivery:
         """Return a delivery; one that cannot be read is shown as the dead letter that it is."""
@@ -173,29 +214,29 @@ class Selection:
         where: DeliveryFilter,
         change: Change,
         limit: int,
-    ) -> list[str]:
+        after: Key | None,
+    ) -> Changed:
         events, deliveries, parameters = self._conditions(connection, where)
+        end = _limit_to_window(connection, where, parameters, after)
         at_ms = now_ms(self._clock)
         parameters.update(state=change.state, reason=storable(change.reason), now=at_ms)
         done = f"{_DONE} AND {_FRESH}" if change.restart else _DONE
         query = _TO_CHANGE.format(events=events, deliveries=deliveries, done=done)
         rows = connection.execute(query, {**parameters, "limit": limit}).fetchall()
         _change(connection, rows, change, at_ms)
-        return [destination for _, destination, _ in rows]
+        destinations = [destination for _, destination, _ in rows]
+        return Changed(destinations, rows[-1][:2] if len(rows) == limit else end)
 
     def _erase(
         self,
         connection: sqlite3.Connection,
         where: DeliveryFilter,
         limit: int,
+        after: Key | None,
     ) -> Erased:
         events, deliveries, parameters = self._conditions(connection, where)
-        is_narrow = not parameters.keys().isdisjoint(("event_id", "order", "telegram_id"))
-        is_by_age = where.accepted_before is not None and not is_narrow
-        query = _TO_ERASE.format(
-            events=f"{events} AND {_OLDEST}" if is_by_age else events,
-            deliveries=deliveries,
-        )
+        end = _limit_to_events(connection, where, parameters, after)
+        query = _TO_ERASE.format(events=events, deliveries=deliveries)
         rows = connection.execute(query, {**parameters, "limit": limit}).fetchall()
         seqs = [seq for seq, *_ in rows]
         keys = _delete(connection, seqs)
@@ -203,7 +244,7 @@ class Selection:
         if rows:
             identities = [(event_id, name) for _, event_id, name in rows]
             OnceKeys(connection).add_erased(identities, now_ms(self._clock))
-        return Erased(len(rows), keys)
+        return Erased(len(rows), keys, (seqs[-1], "") if len(rows) == limit else end)
 
     def _conditions(self, connection: sqlite3.Connection, where: DeliveryFilter) -> Conditions:
         if where.unclaimed:
@@ -212,6 +253,47 @@ class Selection:
 
     def _is_claimed(self, seq: int, destination: str) -> bool:
         return self._leases.holds((seq, destination))
+
+
+def _limit_to_window(
+    connection: sqlite3.Connection,
+    where: DeliveryFilter,
+    parameters: dict[str, Any],
+    after: Key | None,
+) -> Key | None:
+    """Have a query look at the next deliveries only, and return the last; None without more."""
+    parameters["after_seq"], parameters["after_destination"] = after or _FIRST
+    narrow = narrow_condition(where)
+    if narrow is not None:
+        query = _LAST_EVENT.format(found_by=narrow)
+    else:
+        is_dead = where.states == {"dead"}
+        by_destination = is_dead and where.destination is not None
+        dead = "state = 'dead' AND destination = :destination" if by_destination else "state = 'dead'"
+        query = _LAST_DELIVERY.format(found_by=dead if is_dead else "TRUE")
+    last = connection.execute(query, parameters).fetchone()
+    parameters["end_seq"], parameters["end_destination"] = last or _BEYOND
+    return last
+
+
+def _limit_to_events(
+    connection: sqlite3.Connection,
+    where: DeliveryFilter,
+    parameters: dict[str, Any],
+    after: Key | None,
+) -> Key | None:
+    """Have a query look at the next events only, and return the last; None without more."""
+    parameters["after_seq"], _ = after or _FIRST
+    narrow = narrow_condition(where)
+    if narrow is None and where.accepted_before is not None:
+        ages = connection.execute(_AGES, parameters)
+        old = [seq for seq, _ in takewhile(lambda age: not age[1], ages)]
+        parameters["end_seq"] = old[-1] if old else 0
+        return (old[-1], "") if len(old) == WINDOW else None
+    query = _LAST_EVENT.format(found_by=narrow or "TRUE")
+    last = connection.execute(query, parameters).fetchone()
+    parameters["end_seq"], _ = last or _BEYOND
+    return last
 
 
 def _change(
