@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
+import logging
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -12,6 +14,8 @@ from typing import Any, TypedDict, TypeVar
 from magic_filter import MagicFilter
 
 from gp_aiogram.errors import EventError, short_repr
+
+logger = logging.getLogger("gp_aiogram")
 
 #: The aiogram flag that carries the specs of a handler.
 FLAG = "gp_track"
@@ -83,6 +87,37 @@ class TrackSpec:
 
 #: All specs on handlers that still exist.
 _specs: weakref.WeakSet[TrackSpec] = weakref.WeakSet()
+
+
+class _ExitCheck:
+    """Says at the end of the program when nothing was there to emit what decorators mark."""
+
+    def __init__(self) -> None:
+        self._is_registered = False
+        self._emits = False
+
+    def expect_emission(self) -> None:
+        """Have the end of the program looked at."""
+        if not self._is_registered:
+            self._is_registered = True
+            atexit.register(self.report)
+
+    def announce_emission(self) -> None:
+        """Say that a dispatcher of this process emits."""
+        self._emits = True
+
+    def report(self) -> None:
+        """Warn if nothing has emitted."""
+        marked = marked_handlers()
+        if marked and not self._emits:
+            logger.warning(
+                "no dispatcher of this process emitted what @track marks on %s: call "
+                "tracker.setup(dp)",
+                ", ".join(marked),
+            )
+
+
+exit_check = _ExitCheck()
 
 
 class _Track:
@@ -228,6 +263,7 @@ def _attach(spec: TrackSpec, handler: Callable[..., Any]) -> None:
     if handler is not function:
         _add_to_flag(handler, spec)
     _specs.add(spec)
+    exit_check.expect_emission()
 
 
 def _add_to_flag(target: Any, spec: TrackSpec) -> None:

@@ -10,8 +10,11 @@ from aiogram import Bot, Dispatcher, Router
 from aiogram.dispatcher.event.handler import HandlerObject
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.router import INTERNAL_UPDATE_TYPES
+from aiogram.filters import Command
 from aiogram.fsm.scene import SceneHandlerWrapper
 from aiogram.types import User
+from magic_filter import MagicFilter
+from magic_filter.operations import ComparatorOperation
 
 #: What a scene writes on a function that it has taken.
 _TAKEN = ("__aiogram_action__", "__aiogram_handler__")
@@ -39,6 +42,25 @@ def is_taken_by_scene(function: object) -> bool:
 def beneath_scene(callback: Any) -> Any:
     """Return what a scene calls when aiogram calls this; a callback of no scene is returned."""
     return callback.handler.callback if isinstance(callback, SceneHandlerWrapper) else callback
+
+
+def takes_text_only(handler: HandlerObject) -> bool:
+    """Tell whether a handler's filters are sure to let nothing but texts through."""
+    return any(
+        isinstance(each.callback, Command) or _asks_for_text(each.magic)
+        for each in handler.filters or ()
+    )
+
+
+def _asks_for_text(magic: MagicFilter | None) -> bool:
+    """Tell whether a filter is ``F.text`` or compares it with a text."""
+    operations = () if magic is None else magic._operations  # noqa: SLF001
+    if not operations or getattr(operations[0], "name", None) != "text":
+        return False
+    return all(
+        isinstance(each, ComparatorOperation) and isinstance(each.right, str)
+        for each in operations[1:]
+    )
 
 
 def wrap_handler(

@@ -17,7 +17,7 @@ from gp_aiogram.bot.handlers import specs_of
 from gp_aiogram.bot.probe import HandlerProbe
 from gp_aiogram.bot.recorder import record_spec
 from gp_aiogram.bot.updates import GP_KEY, TRACKER_KEY, UserTrackers, bind_event
-from gp_aiogram.decorators import TrackSpec
+from gp_aiogram.decorators import TrackSpec, exit_check
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
 
@@ -47,6 +47,7 @@ class EmitMiddleware(BaseMiddleware):
         self.tracker = tracker
         self._user_trackers = UserTrackers(tracker)
         tracker.announce_emission()
+        exit_check.announce_emission()
 
     def __call__(self, handler: _Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         """Call the handler, then record the events of its decorators."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from gp_aiogram.destinations.ads import AdDestination
 from gp_aiogram.destinations.base import Destination
+from gp_aiogram.destinations.grampixel import GramPixel
 from gp_aiogram.model.event import Event
 
 logger = logging.getLogger("gp_aiogram")
@@ -25,3 +27,10 @@ def platform_name(destination: Destination, event: Event) -> str:
     if isinstance(destination, AdDestination):
         return destination.platform_name(event)
     return event.name
+
+
+def own_names(destination: Destination) -> Collection[str]:
+    """Return the events for which a destination has another name than ours."""
+    if isinstance(destination, AdDestination | GramPixel):
+        return destination._event_names  # noqa: SLF001
+    return ()

@@ -13,9 +13,9 @@ from aiogram.types import TelegramObject
 from gp_aiogram.bot._aiogram_internals import observers
 from gp_aiogram.bot.auto import UPDATE_TYPES, AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware
-from gp_aiogram.bot.checks import check_decorators
+from gp_aiogram.bot.checks import check_decorators, check_pending
 from gp_aiogram.bot.emit import EmitMiddleware
-from gp_aiogram.errors import ConfigurationError
+from gp_aiogram.errors import ConfigurationError, short_repr
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")
@@ -28,8 +28,9 @@ _trackers: WeakKeyDictionary[Dispatcher, Tracker] = WeakKeyDictionary()
 def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
     """Add capture, emission, start and close to a dispatcher; harmless when repeated.
 
-    :raises ConfigurationError: when the dispatcher has another tracker already.
+    :raises ConfigurationError: when the dispatcher has another tracker already, or is none.
     """
+    _validate(dispatcher)
     if dispatcher in _trackers:
         if _trackers[dispatcher] is tracker:
             return
@@ -44,13 +45,24 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
         # Once more: other plugins may have added observers of their own since.
         _install_emission(dispatcher, tracker)
         check_decorators(dispatcher, tracker)
+        tracker.invites.learn_updates(dispatcher.resolve_used_update_types())
         await tracker.start()
+        await check_pending(tracker)
 
     async def close() -> None:
         await tracker.close()
 
     dispatcher.startup.register(start)
     dispatcher.shutdown.register(close)
+
+
+def _validate(dispatcher: object) -> None:
+    if not isinstance(dispatcher, Dispatcher):
+        msg = (
+            f"tracker.setup(...) wants the Dispatcher, not {short_repr(dispatcher)}: call it once, "
+            "as tracker.setup(dp); it serves all routers of the dispatcher"
+        )
+        raise ConfigurationError(msg)
 
 
 def _install_capture(dispatcher: Dispatcher, tracker: Tracker) -> None:

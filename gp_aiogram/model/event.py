@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard, Union, get_args
 
 from gp_aiogram.errors import ConfigurationError, EventError, short_repr
 from gp_aiogram.model import codec
@@ -20,9 +20,14 @@ from gp_aiogram.model.user_data import validate_user_data
 from gp_aiogram.model.wording import describe
 
 #: The event keys of the GramPixel document ("Send Custom Event"); any other name is custom.
-STANDARD_NAMES = frozenset(
-    {"FTD", "DEP", "REG", "Subscribe", "JoinRequest", "Purchase", "INSTALL", "TRIAL"},
-)
+StandardName = Literal[
+    "FTD", "DEP", "REG", "Subscribe", "JoinRequest", "Purchase", "INSTALL", "TRIAL"
+]
+
+STANDARD_NAMES: frozenset[str] = frozenset(get_args(StandardName))
+
+#: Any text is a name; an editor completes those that mean something to us.
+EventName = Union[StandardName, Literal["Refund"], str]  # noqa: PYI051, UP007 - for editors
 
 #: Events that are worthless to an ad platform without their amount (same document: "Required for
 #: FTD, DEP, Purchase events for ROAS tracking").
@@ -35,18 +40,18 @@ REFUND = "Refund"
 FIRST_DEPOSIT, LATER_DEPOSIT = "FTD", "DEP"
 
 #: What Telegram's own updates are called as events, for ``Tracker(auto=...)``.
-AUTO_NAMES = frozenset(
-    {
-        "Blocked",
-        "JoinRequest",
-        "Leave",
-        "Purchase",
-        "Refund",
-        "Start",
-        "Subscribe",
-        "Subscription",
-    },
-)
+AutoName = Literal[
+    "Blocked",
+    "JoinRequest",
+    "Leave",
+    "Purchase",
+    "Refund",
+    "Start",
+    "Subscribe",
+    "Subscription",
+]
+
+AUTO_NAMES: frozenset[str] = frozenset(get_args(AutoName))
 
 #: What is known of a user: platform -> field -> value.
 Traits = Mapping[str, Mapping[str, str]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -11,6 +13,8 @@ from gp_aiogram.model.event import is_text, validate_text
 from gp_aiogram.model.session import Attribution
 from gp_aiogram.stores.contract import ProfileStore
 
+logger = logging.getLogger("gp_aiogram.invites")
+
 #: "Invite link name; 0-32 characters" (Bot API, ``createChatInviteLink``).
 MAX_NAME = 32
 
@@ -19,8 +23,13 @@ MAX_NAME = 32
 _CUT = "…"
 
 
+#: "Currently, it must always be 2592000 (30 days)" (Bot API,
+#: ``createChatSubscriptionInviteLink``).
+_MONTH = timedelta(days=30)
+
+
 class InviteMaker(Protocol):
-    """The one method of aiogram's ``Bot`` that makes links."""
+    """The methods of aiogram's ``Bot`` that make links."""
 
     async def create_chat_invite_link(
         self,
@@ -31,6 +40,15 @@ class InviteMaker(Protocol):
         creates_join_request: bool | None = None,
     ) -> Any:
         """Make a link; the result has it as ``invite_link``."""
+
+    async def create_chat_subscription_invite_link(
+        self,
+        chat_id: int | str,
+        subscription_period: Any,
+        subscription_price: int,
+        name: str | None = None,
+    ) -> Any:
+        """Make a link whose users pay; the result has it as ``invite_link``."""
 
 
 class Invites:
@@ -47,6 +65,12 @@ class Invites:
         self._profiles = profiles
         self._attribution = attribution
         self._clock = clock
+        self._updates: frozenset[str] | None = None
+        self._warned: set[str] = set()
+
+    def learn_updates(self, kinds: Collection[str]) -> None:
+        """Learn which updates the bot asks Telegram for; those of several dispatchers add up."""
+        self._updates = (self._updates or frozenset()) | frozenset(kinds)
 
     async def create(
         self,
@@ -57,6 +81,8 @@ class Invites:
         expires: timedelta = timedelta(days=1),
         member_limit: int = 1,
         join_request: bool = False,
+        subscription_price: int | None = None,
+        subscription_period: timedelta = _MONTH,
     ) -> str:
         """Make a link that brings a session into a channel or group.
 
@@ -65,20 +91,37 @@ class Invites:
         :param member_limit: how many people may join by it; 1 to 99999. Telegram takes none
             together with ``join_request``.
         :param join_request: whoever uses the link must be approved.
+        :param subscription_price: Telegram Stars that a member of the channel pays at once and
+            for each period to come, 1 to 10000; ``auto`` and decorators take it for the value of
+            the ``Subscribe``. Such a link has neither ``expires`` nor ``member_limit``, and lets
+            nobody ask.
+        :param subscription_period: what that pays for; Telegram knows 30 days only.
         :return: the link.
-        :raises EventError: when the session id is none; no link was made.
+        :raises EventError: when the session id is none, or the price; no link was made.
         :raises StoreError: when the store failed; the link exists, but stands for nothing.
         :raises Exception: what Telegram answers to the bot, as aiogram raises it.
         """
         fits = len(validate_text("a session id", session_id)) <= MAX_NAME
         says_it = fits and self._attribution.session_id(session_id) == session_id
-        made = await bot.create_chat_invite_link(
-            chat_id,
-            name=session_id if fits else None,
-            expire_date=int(self._clock.time() + expires.total_seconds()),
-            member_limit=None if join_request else member_limit,
-            creates_join_request=join_request,
-        )
+        name = session_id if fits else None
+        if subscription_price is not None:
+            _validate_price(subscription_price, join_request=join_request)
+        self._warn_if_unseen("chat_join_request" if join_request else "chat_member")
+        if subscription_price is None:
+            made = await bot.create_chat_invite_link(
+                chat_id,
+                name=name,
+                expire_date=int(self._clock.time() + expires.total_seconds()),
+                member_limit=None if join_request else member_limit,
+                creates_join_request=join_request,
+            )
+        else:
+            made = await bot.create_chat_subscription_invite_link(
+                chat_id,
+                subscription_period=int(subscription_period.total_seconds()),
+                subscription_price=subscription_price,
+                name=name,
+            )
         link = str(made.invite_link)
         if not says_it:
             await self.bind(link, session_id)
@@ -103,6 +146,29 @@ class Invites:
         """
         bound = await self._profiles.invited(_plain(link))
         return bound or (None if name is None else self._attribution.session_id(name))
+
+    def _warn_if_unseen(self, kind: str) -> None:
+        """Warn once where the bot does not ask for the updates that tell who came by a link."""
+        if self._updates is None or kind in self._updates or kind in self._warned:
+            return
+        self._warned.add(kind)
+        event = "JoinRequest" if kind == "chat_join_request" else "Subscribe"
+        logger.warning(
+            "invite links are made, but nobody will be seen coming by them: the bot asks Telegram "
+            "for no %s updates. Give it a handler for them, or Tracker(auto={%r}), and name them "
+            "where you give allowed_updates yourself",
+            kind,
+            event,
+        )
+
+
+def _validate_price(price: object, *, join_request: bool) -> None:
+    if isinstance(price, bool) or not isinstance(price, int) or price < 1:
+        msg = f"subscription_price must be a number of Telegram Stars, not {short_repr(price)}"
+        raise EventError(msg)
+    if join_request:
+        msg = "Telegram has no links whose users both pay and must be approved: choose one"
+        raise EventError(msg)
 
 
 def _checked_link(link: object) -> str:

@@ -128,13 +128,12 @@ class Recording:
         if result == "stored":
             self._counts["tracked"] += 1
             logger.info(
-                "recorded %s of user %d: session %s, value %s %s, for %s",
+                "recorded %s%s of user %d, session %s, for %s",
                 event.name,
+                "" if event.value is None else f" {event.value} {event.currency}",
                 event.telegram_id,
-                event.session_id,
-                event.value,
-                event.currency,
-                destinations,
+                event.session_id or "none",
+                ", ".join(destinations) or "nobody",
             )
             self._warn_if_nothing_delivers()
             if draft.event.session_id is not None:

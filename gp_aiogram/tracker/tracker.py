@@ -25,7 +25,9 @@ from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.model.event import (
     LATER_DEPOSIT,
     REFUND,
+    AutoName,
     Event,
+    EventName,
     validate_auto,
     validate_telegram_id,
 )
@@ -99,7 +101,7 @@ class Tracker:
         attribution: Attribution = DEFAULT_ATTRIBUTION,
         before_send: BeforeSend | None = None,
         stars: Stars | None = DEFAULT_STARS,
-        auto: Collection[str] = (),
+        auto: Collection[AutoName | str] = (),
         retention: Retention = DEFAULT_RETENTION,
         journal: str | os.PathLike[str] | None = DEFAULT_JOURNAL,
         phone_region: str | None = None,
@@ -190,12 +192,14 @@ class Tracker:
         *,
         before_send: BeforeSend | None = None,
         auto: Collection[str] = (),
+        strict: bool = False,
     ) -> Tracker:
         """Build a tracker from ``GP_*`` environment variables and ``.env``.
 
         :param settings: read from the environment unless given.
         :param before_send: as for the constructor.
         :param auto: events to record without handlers, besides those of the settings.
+        :param strict: as for the constructor.
         :raises ConfigurationError: names every variable that is missing or malformed.
         """
         settings = settings or Settings()
@@ -208,6 +212,9 @@ class Tracker:
             auto=settings.auto | validate_auto(auto),
             retention=settings.retention.build(),
             journal=settings.journal,
+            phone_region=settings.phone_region,
+            payments_identify=settings.payments_identify,
+            strict=strict,
         )
 
     def __repr__(self) -> str:
@@ -300,7 +307,7 @@ class Tracker:
 
     async def track(
         self,
-        name: str,
+        name: EventName,
         *,
         telegram_id: int,
         bot_id: int | None = None,

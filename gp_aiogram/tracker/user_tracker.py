@@ -131,7 +131,7 @@ class UserTracker:
 
     def has_recorded(self, name: str) -> bool:
         """Tell whether an event was recorded through this, under any of its names."""
-        return _conversion(name) in self._recorded
+        return conversion_of(name) in self._recorded
 
     def event_id(self, site_id: str, name: str) -> str | None:
         """Make the id of an event: the same when Telegram delivers the update again.
@@ -150,10 +150,10 @@ class UserTracker:
 
     def _is_automatic(self, name: str) -> bool:
         """Tell whether ``auto`` would record the conversion, too."""
-        return _conversion(name) in map(_conversion, self.tracker.auto)
+        return conversion_of(name) in map(conversion_of, self.tracker.auto)
 
     def _automatic_id(self, name: str) -> str:
-        return update_event_id(self.bot_id, self.update_id, "auto", _conversion(name))
+        return update_event_id(self.bot_id, self.update_id, "auto", conversion_of(name))
 
     async def track(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
@@ -289,7 +289,7 @@ class UserTracker:
     @contextmanager
     def _recording(self, name: str) -> Iterator[None]:
         """Take an event as recorded from now on, unless recording it fails."""
-        conversion = _conversion(name)
+        conversion = conversion_of(name)
         self._recorded.append(conversion)
         try:
             yield
@@ -298,5 +298,6 @@ class UserTracker:
             raise
 
 
-def _conversion(name: str) -> str:
+def conversion_of(name: str) -> str:
+    """Return under which name a conversion is known that has several."""
     return _CONVERSIONS.get(name, name)

@@ -20,7 +20,8 @@ import pytest
 from gp_aiogram.errors import StoreError, StoreLocked, StoreMismatch, StoreUnavailable
 from gp_aiogram.model.session import Session, SessionQuery
 from gp_aiogram.stores.records import Change, ContextQuery, DeliveryFilter, Outcome
-from gp_aiogram.stores.sqlite import SQLiteStore, file as file_module
+from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.stores.sqlite import file as file_module
 from gp_aiogram.stores.sqlite.failures import is_outage
 from gp_aiogram.testing.samples import (
     CLICK,
@@ -440,9 +441,10 @@ async def test_a_delivery_that_cannot_be_read_holds_up_nobody(path, column, valu
     async with opened(path) as store:
         claimed = [*await claim_all(store.outbox), *await claim_all(store.outbox, capped=True)]
         assert ids(claimed) == ["e1", "e2"]
-        shown = {one.event.event_id: one.state for one in await store.outbox.select(
-            DeliveryFilter(destination="a")
-        )}
+        shown = {
+            one.event.event_id: one.state
+            for one in await store.outbox.select(DeliveryFilter(destination="a"))
+        }
         assert shown == {"e1": "pending", "bad": "dead", "e2": "pending"}
 
 

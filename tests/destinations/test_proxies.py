@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+import trustme
 from aiohttp import web
 from typing_extensions import Self
 
@@ -33,7 +34,8 @@ from gp_aiogram import (
     Tracker,
 )
 
-CERTIFICATE = Path(__file__).parents[1] / "data" / "localhost.pem"
+#: Signs what the target shows, for these tests alone.
+AUTHORITY = trustme.CA()
 KEY = "key-5d41402abc4b"
 WORKSPACE = "0f8fad5b-d9cb-469f-a165-70867728950e"
 USER, PASSWORD = "crawler", "pass:W0RD/@ é"
@@ -43,12 +45,14 @@ NOWHERE = "https://localhost:1"
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No proxies of whoever runs the tests; their one certificate is trusted."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    authority = tmp_path / "authority.pem"
+    AUTHORITY.cert_pem.write_to_path(str(authority))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
 
 
 class Proxy:
@@ -140,7 +144,7 @@ class Target:
         tls = None
         if scheme == "https":
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            tls.load_cert_chain(CERTIFICATE)
+            AUTHORITY.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         try:
             yield f"{scheme}://localhost:{runner.addresses[0][1]}"

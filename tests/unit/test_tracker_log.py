@@ -36,7 +36,7 @@ async def test_what_works_is_told_at_info(
             "MemorySessions); window 30 days, 0:00:00, last touch; auto Purchase"
         ),
         "captured session gp_a of user 7 (manual)",
-        "recorded FTD of user 7: session gp_a, value 5.00 EUR, for ['recorder']",
+        "recorded FTD 5.00 EUR of user 7, session gp_a, for recorder",
     ]
     assert "ada" not in caplog.text
 

@@ -293,7 +293,9 @@ class SandboxChat:
     ) -> None:
         if link is not None:
             link.joined.add(profile["id"])
-        self.change(actor, _member(profile, "member"), link, **more)
+        period = 0 if link is None else link.terms.subscription_period
+        paid = {"until_date": int(time.time()) + period} if period else {}
+        self.change(actor, _member(profile, "member", **paid), link, **more)
         self._post_service_message(profile, new_chat_members=[profile])
 
     def _post_service_message(self, profile: dict[str, Any], **content: Any) -> None:

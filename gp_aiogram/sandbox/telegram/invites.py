@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gp_aiogram.sandbox.telegram import params as read
@@ -13,6 +13,9 @@ from gp_aiogram.sandbox.telegram.params import Params
 
 MAX_NAME = 32
 MAX_MEMBERS = 99_999
+
+#: The only period of a subscription, in seconds, and the most stars that it may cost.
+PERIOD, MAX_PRICE = 2_592_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,16 @@ class Terms:
     :param member_limit: how many members who joined by it may be in the chat at once; 0 for any
         number.
     :param creates_join_request: whether administrators approve everyone who follows it.
+    :param subscription_period: seconds that a member has paid for; 0 where members pay nothing.
+    :param subscription_price: what they pay for each period, in Telegram Stars.
     """
 
     name: str = ""
     expire_date: int = 0
     member_limit: int = 0
     creates_join_request: bool = False
+    subscription_period: int = 0
+    subscription_price: int = 0
 
     @classmethod
     def from_params(cls, params: Params) -> Terms:
@@ -42,7 +49,7 @@ class Terms:
         :raises ApiError: Telegram refuses such a link.
         """
         terms = cls(
-            name=str(params.get("name", "")).strip()[:MAX_NAME].rstrip(),
+            name=_name(params),
             expire_date=read.integer(params, "expire_date"),
             member_limit=max(0, read.integer(params, "member_limit")),
             creates_join_request=bool(params.get("creates_join_request")),
@@ -58,6 +65,35 @@ class Terms:
         if terms.member_limit > MAX_MEMBERS:
             raise ApiError(400, "Bad Request: USAGE_LIMIT_INVALID")
         return terms
+
+    @classmethod
+    def of_subscription(cls, params: Params) -> Terms:
+        """Read the parameters of createChatSubscriptionInviteLink.
+
+        :param params: the parameters.
+        :raises ApiError: Telegram refuses such a link.
+        """
+        terms = cls(
+            name=_name(params),
+            subscription_period=read.integer(params, "subscription_period"),
+            subscription_price=read.integer(params, "subscription_price"),
+        )
+        if terms.subscription_period != PERIOD:
+            raise ApiError(400, "Bad Request: SUBSCRIPTION_PERIOD_INVALID")
+        if not 1 <= terms.subscription_price <= MAX_PRICE:
+            raise ApiError(400, "Bad Request: PRICING_CHAT_INVALID")
+        return terms
+
+    def renamed(self, params: Params) -> Terms:
+        """Return the terms as editChatSubscriptionInviteLink leaves them: by another name.
+
+        :param params: the parameters.
+        """
+        return replace(self, name=_name(params))
+
+
+def _name(params: Params) -> str:
+    return str(params.get("name", "")).strip()[:MAX_NAME].rstrip()
 
 
 @dataclass
@@ -103,6 +139,8 @@ class InviteLink:
             "expire_date": self.terms.expire_date,
             "member_limit": self.terms.member_limit,
             "pending_join_request_count": pending,
+            "subscription_period": self.terms.subscription_period,
+            "subscription_price": self.terms.subscription_price,
         }
         return {
             **{key: value for key, value in raw.items() if value},

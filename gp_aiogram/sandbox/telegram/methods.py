@@ -170,6 +170,8 @@ class ChatMethods:
         return {
             "createChatInviteLink": self._create_chat_invite_link,
             "editChatInviteLink": self._edit_chat_invite_link,
+            "createChatSubscriptionInviteLink": self._create_chat_subscription_invite_link,
+            "editChatSubscriptionInviteLink": self._edit_chat_subscription_invite_link,
             "revokeChatInviteLink": self._revoke_chat_invite_link,
             "exportChatInviteLink": self._export_chat_invite_link,
             "approveChatJoinRequest": self._approve_chat_join_request,
@@ -185,8 +187,25 @@ class ChatMethods:
         chat.links[link.url] = link
         return link.raw(self._bot.id)
 
+    async def _create_chat_subscription_invite_link(self, params: Params) -> Any:
+        chat = self._managed_chat(params, *_LINKS)
+        if chat.raw["type"] != "channel":
+            raise ApiError(400, "Bad Request: CHAT_INVALID")
+        link = InviteLink(self._bot.profile, Terms.of_subscription(params))
+        chat.links[link.url] = link
+        return link.raw(self._bot.id)
+
+    async def _edit_chat_subscription_invite_link(self, params: Params) -> Any:
+        link = self._own_link(params)
+        if not link.terms.subscription_price or link.is_revoked:
+            raise ApiError(400, "Bad Request: INVITE_HASH_EXPIRED")
+        link.terms = link.terms.renamed(params)
+        return link.raw(self._bot.id)
+
     async def _edit_chat_invite_link(self, params: Params) -> Any:
         link = self._own_link(params)
+        if link.terms.subscription_price:
+            raise ApiError(400, "Bad Request: SUBSCRIPTION_PERIOD_INVALID")
         if link.is_primary:
             raise ApiError(400, "Bad Request: CHAT_INVITE_PERMANENT")
         if link.is_revoked:

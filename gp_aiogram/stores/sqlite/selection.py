@@ -269,7 +269,9 @@ def _limit_to_window(
     else:
         is_dead = where.states == {"dead"}
         by_destination = is_dead and where.destination is not None
-        dead = "state = 'dead' AND destination = :destination" if by_destination else "state = 'dead'"
+        dead = (
+            "state = 'dead' AND destination = :destination" if by_destination else "state = 'dead'"
+        )
         query = _LAST_DELIVERY.format(found_by=dead if is_dead else "TRUE")
     last = connection.execute(query, parameters).fetchone()
     parameters["end_seq"], parameters["end_destination"] = last or _BEYOND
