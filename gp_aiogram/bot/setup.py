@@ -59,8 +59,8 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
 def _validate(dispatcher: object) -> None:
     if not isinstance(dispatcher, Dispatcher):
         msg = (
-            f"tracker.setup(...) wants the Dispatcher, not {short_repr(dispatcher)}: call it once, "
-            "as tracker.setup(dp); it serves all routers of the dispatcher"
+            f"tracker.setup(...) wants the Dispatcher, not {short_repr(dispatcher)}: call "
+            "tracker.setup(dp) once; it serves all routers of the dispatcher"
         )
         raise ConfigurationError(msg)
 

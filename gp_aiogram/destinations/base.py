@@ -40,6 +40,9 @@ class Destination(ABC):
     batch_size: ClassVar[int] = 1
     concurrency: ClassVar[int] = 16
 
+    #: Whether it sends what ``identify()`` was told: False where the backend knows people itself.
+    uses_traits: ClassVar[bool] = True
+
     #: Seconds for one call of :meth:`send`; after that the try has failed, perhaps unheard.
     send_timeout: float = 60.0
 

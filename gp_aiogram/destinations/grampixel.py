@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import httpx
 
@@ -52,6 +52,9 @@ class GramPixel(HTTPDestination):
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
+
+    #: GramPixel knows people by the session.
+    uses_traits: ClassVar[bool] = False
 
     def __init__(
         self,

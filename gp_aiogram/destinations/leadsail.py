@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import httpx
 
@@ -105,6 +105,9 @@ class LeadSail(AdDestination):
     :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
     :raises ConfigurationError: when one of them cannot work.
     """
+
+    #: Of what ``identify()`` was told, LeadSail gets the ``lead_id`` only.
+    uses_traits: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -46,7 +46,11 @@ class SessionStore(_Part, ABC):
 
     @abstractmethod
     async def add(self, session: Session) -> None:
-        """Keep a touch. The same touch (bot, user, session id, time) again changes nothing."""
+        """Keep a touch. The same touch (bot, user, session id, time) again changes nothing.
+
+        A store may limit the touches of a user, as long as the first and the last of each bot
+        stay.
+        """
 
     @abstractmethod
     async def history(
@@ -65,6 +69,15 @@ class SessionStore(_Part, ABC):
     @abstractmethod
     async def erase(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user, and return the session ids that they named."""
+
+    async def shared(self, telegram_id: int, session_ids: Collection[str]) -> set[str]:
+        """Return those of a user's session ids that touches of other users name as well.
+
+        Their clicks are not erased with this user; a click goes with its last user. A store that
+        cannot tell names none, as this one.
+        """
+        del telegram_id, session_ids
+        return set()
 
     @abstractmethod
     async def prune(self, before: datetime, limit: int) -> int:

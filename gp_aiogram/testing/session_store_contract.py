@@ -236,6 +236,26 @@ class SessionStoreContract(Contract):
         await sessions.add(touch("gp_a", source="manual"))
         assert list(await sessions.history(USER)) == [touch("gp_a", source="manual")]
 
+    async def test_a_click_of_several_users_is_shared(self, sessions: SessionStore) -> None:
+        """A store that cannot tell names none; see :meth:`SessionStore.shared`."""
+        if type(sessions).shared is SessionStore.shared:
+            assert await sessions.shared(USER, {"gp_a"}) == set()
+            return
+        for session in (
+            touch("gp_both"),
+            touch("gp_both", NOON + HOUR, user=OTHER_USER),
+            touch("gp_mine"),
+            touch("gp_mine", NOON + HOUR, bot=OTHER_BOT),
+            touch("gp_theirs", user=OTHER_USER),
+        ):
+            await sessions.add(session)
+        assert await sessions.shared(USER, {"gp_both", "gp_mine", "gp_none"}) == {"gp_both"}
+        assert await sessions.shared(USER, set()) == set()
+        many = {f"gp_{n}" for n in range(ALL)}
+        assert await sessions.shared(USER, {"gp_theirs", *many}) == {"gp_theirs"}
+        await sessions.erase(OTHER_USER)
+        assert await sessions.shared(USER, {"gp_both", "gp_mine"}) == set()
+
     async def test_old_touches_are_pruned(self, sessions: SessionStore) -> None:
         for number in range(5):
             await sessions.add(touch(f"gp_{number}", NOON + number * HOUR))

@@ -162,6 +162,7 @@ class Tracker:
             pending=pending,
             clock=clock,
             phone_region=region,
+            without_traits=[one.name for one in destinations if not one.uses_traits],
             counts=self.counts,
         )
         self._privacy = Privacy(store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -73,6 +73,7 @@ class Users:
     :param pending: is told of touches that are being stored.
     :param clock: gives touches without a time of their own the present one.
     :param phone_region: country of phone numbers without a country code.
+    :param without_traits: names of destinations to which ``identify()`` means nothing.
     :param counts: what happened is counted here.
     """
 
@@ -86,6 +87,7 @@ class Users:
         pending: PendingTouches,
         clock: Clock,
         phone_region: str | None,
+        without_traits: Collection[str],
         counts: Counter[TrackerCount],
     ) -> None:
         self._store = store
@@ -95,6 +97,8 @@ class Users:
         self._pending = pending
         self._clock = clock
         self._phone_region = phone_region
+        self._without_traits = without_traits
+        self._told = False
         self._counts = counts
 
     def touch(
@@ -236,6 +240,13 @@ class Users:
         """
         if not await self._has_opted_out(telegram_id):
             await self._store.profiles.add_traits(telegram_id, traits)
+            self._tell_who_ignores_traits()
+
+    def _tell_who_ignores_traits(self) -> None:
+        if self._without_traits and not self._told:
+            self._told = True
+            names = ", ".join(self._without_traits)
+            logger.info("identify() does nothing for %s: it knows people by itself", names)
 
     async def session(
         self,

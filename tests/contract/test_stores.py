@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections import Counter
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.session import Session, SessionQuery
+from gp_aiogram.stores import touch_limit
 from gp_aiogram.stores.contract import ProfileStore, SessionStore, Store
 from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.memory import sessions as memory_sessions
 from gp_aiogram.stores.records import ContextQuery, Profile, UserContext
 from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.stores.sqlite import sessions as sqlite_sessions
 from gp_aiogram.testing import (
     ManualClock,
     OutboxContract,
@@ -39,7 +44,47 @@ class OneProcessContract(StoreContract):
         assert len(await claim_all(outbox)) == 1
 
 
-class TestMemoryStore(OneProcessContract):
+class LimitedContract(OneProcessContract):
+    """What is promised by stores that limit the touches of a user."""
+
+    @pytest.fixture(autouse=True)
+    def few_touches(self, monkeypatch):
+        for module in (memory_sessions, sqlite_sessions, touch_limit):
+            monkeypatch.setattr(module, "MAX_TOUCHES", 20)
+
+    async def test_the_first_and_the_last_touches_of_a_bot_stay(self, sessions, caplog):
+        def touch(number, bot=42, user=7):
+            at = NOON + timedelta(minutes=number)
+            return Session(bot, user, f"gp_{number}", "start", at, f"gp_{number}")
+
+        others = [touch(0, bot=43), touch(1, bot=43), touch(2, bot=None)]
+        ours = [touch(number) for number in range(3, 40)]
+        for added in [*others, *ours, touch(1, user=8)]:
+            await sessions.add(added)
+        kept = [*others, ours[0], *ours[-16:]]
+        assert list(await sessions.history(7)) == kept
+        assert list(await sessions.history(8)) == [touch(1, user=8)]
+        await sessions.add(touch(-5))
+        assert list(await sessions.history(7)) == [touch(-5), *others, *ours[-16:]]
+        assert caplog.text.count("more than 20 touches") == 1
+
+    async def test_touches_that_come_at_once_are_limited(self, sessions):
+        touches = [
+            Session(42, 7, f"gp_{n}", "start", NOON + timedelta(minutes=n), "") for n in range(50)
+        ]
+        await asyncio.gather(*map(sessions.add, touches))
+        assert list(await sessions.history(7)) == [touches[0], *touches[-19:]]
+
+    async def test_a_user_of_many_bots_keeps_every_first_and_last_touch(self, sessions):
+        touches = [
+            Session(n % 25, 7, "gp_a", "start", NOON + timedelta(minutes=n), "") for n in range(50)
+        ]
+        for touch in touches:
+            await sessions.add(touch)
+        assert list(await sessions.history(7)) == touches
+
+
+class TestMemoryStore(LimitedContract):
     @pytest.fixture
     async def store(self, clock):
         store = MemoryStore(clock=clock)
@@ -48,7 +93,7 @@ class TestMemoryStore(OneProcessContract):
         await store.close()
 
 
-class TestSQLiteStore(OneProcessContract):
+class TestSQLiteStore(LimitedContract):
     @pytest.fixture
     async def store(self, clock, tmp_path):
         store = SQLiteStore(tmp_path / "gp.sqlite3", clock=clock)

@@ -51,6 +51,19 @@ async def test_a_payload_that_is_no_session_is_told_at_debug(
     ]
 
 
+async def test_who_ignores_traits_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    tracker = Tracker([GramPixel("key", WORKSPACE)], store=MemoryStore())
+    for _ in range(2):
+        usable = await tracker.identify(7, email="ada@example.org", phone="12")
+        assert usable == {"email"}
+    assert told(caplog, logging.INFO) == [
+        "user 7: no platform can use phone",
+        "identify() does nothing for grampixel: it knows people by itself",
+        "user 7: no platform can use phone",
+    ]
+
+
 async def test_a_tracker_without_destinations_says_so(caplog: pytest.LogCaptureFixture) -> None:
     async with Tracker([], store=MemoryStore()):
         pass

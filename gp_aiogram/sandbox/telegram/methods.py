@@ -205,7 +205,7 @@ class ChatMethods:
     async def _edit_chat_invite_link(self, params: Params) -> Any:
         link = self._own_link(params)
         if link.terms.subscription_price:
-            raise ApiError(400, "Bad Request: SUBSCRIPTION_PERIOD_INVALID")
+            raise ApiError(400, "Bad Request: INVITE_HASH_EXPIRED")
         if link.is_primary:
             raise ApiError(400, "Bad Request: CHAT_INVITE_PERMANENT")
         if link.is_revoked:

@@ -32,7 +32,7 @@ class TelegramSandbox(LocalServer):
     deleteWebhook, getWebhookInfo, setMyCommands, sendMessage, editMessageText,
     answerCallbackQuery, sendChatAction; sendInvoice, createInvoiceLink, answerPreCheckoutQuery,
     refundStarPayment, editUserStarSubscription; createChatInviteLink, editChatInviteLink,
-    revokeChatInviteLink, exportChatInviteLink, approveChatJoinRequest, declineChatJoinRequest,
+    createChatSubscriptionInviteLink, editChatSubscriptionInviteLink, revokeChatInviteLink, exportChatInviteLink, approveChatJoinRequest, declineChatJoinRequest,
     getChatMember, banChatMember, unbanChatMember. A webhook may be plain HTTP here.
 
     .. code-block:: python

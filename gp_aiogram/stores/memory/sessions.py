@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import islice
 
 from gp_aiogram.model.session import Session
 from gp_aiogram.stores.contract import SessionStore
+from gp_aiogram.stores.touch_limit import MAX_TOUCHES, TouchLimit
 
 
 class MemorySessions(SessionStore):
@@ -17,12 +18,16 @@ class MemorySessions(SessionStore):
     def __init__(self) -> None:
         #: By user, oldest first.
         self._touches: dict[int, list[Session]] = {}
+        self._limit = TouchLimit()
 
     async def add(self, session: Session) -> None:
         """Keep a touch."""
         touches = self._touches.setdefault(session.telegram_id, [])
         if not any(_is_same(session, touch) for touch in touches):
             insort(touches, session, key=lambda touch: touch.at)
+        if len(touches) > MAX_TOUCHES:
+            self._limit.tell(session.telegram_id)
+            _drop_oldest_between(touches)
 
     async def history(
         self,
@@ -42,6 +47,12 @@ class MemorySessions(SessionStore):
         """Erase every touch of a user."""
         return {touch.session_id for touch in self._touches.pop(telegram_id, [])}
 
+    async def shared(self, telegram_id: int, session_ids: Collection[str]) -> set[str]:
+        """Return the session ids that touches of other users name as well."""
+        others = (touches for user, touches in self._touches.items() if user != telegram_id)
+        named = {touch.session_id for touches in others for touch in touches}
+        return named.intersection(session_ids)
+
     async def prune(self, before: datetime, limit: int) -> int:
         """Erase touches that are older."""
         everyones = (touch for touches in self._touches.values() for touch in touches)
@@ -52,6 +63,15 @@ class MemorySessions(SessionStore):
             if not touches:
                 del self._touches[touch.telegram_id]
         return len(old)
+
+
+def _drop_oldest_between(touches: list[Session]) -> None:
+    """Drop the oldest touch that is neither the first nor the last of its bot."""
+    last = {touch.bot_id: number for number, touch in enumerate(touches)}
+    first = {touch.bot_id: number for number, touch in reversed([*enumerate(touches)])}
+    between = set(range(len(touches))).difference(first.values(), last.values())
+    if between:
+        del touches[min(between)]
 
 
 def _is_same(session: Session, touch: Session) -> bool:

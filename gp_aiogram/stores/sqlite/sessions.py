@@ -13,6 +13,7 @@ from gp_aiogram.stores.contract import SessionStore
 from gp_aiogram.stores.sqlite.bulk import insert, select_in
 from gp_aiogram.stores.sqlite.file import SQLiteFile
 from gp_aiogram.stores.sqlite.rows import tell_left_out
+from gp_aiogram.stores.touch_limit import MAX_TOUCHES, TouchLimit
 
 _COLUMNS = "bot_id, telegram_id, session_id, source, at_ms, payload"
 
@@ -32,8 +33,41 @@ _PRUNE = """
     WHERE rowid IN (SELECT rowid FROM session WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
 """
 
+_SHARED = """
+    SELECT DISTINCT session_id FROM session
+    WHERE telegram_id IS NOT ? AND session_id IN ({marks})
+"""
+
+_COUNTS = """
+    SELECT telegram_id, count(*) FROM session WHERE telegram_id IN ({marks}) GROUP BY telegram_id
+"""
+
+#: The oldest touches of a user, except the first and the last of each bot.
+_DROP = """
+    DELETE FROM session WHERE rowid IN (
+        SELECT rowid FROM session AS touch
+        WHERE telegram_id = ?
+        AND EXISTS (
+            SELECT * FROM session AS earlier
+            WHERE earlier.telegram_id = touch.telegram_id AND earlier.bot_id IS touch.bot_id
+            AND (earlier.at_ms, earlier.rowid) < (touch.at_ms, touch.rowid)
+        )
+        AND EXISTS (
+            SELECT * FROM session AS later
+            WHERE later.telegram_id = touch.telegram_id AND later.bot_id IS touch.bot_id
+            AND (later.at_ms, later.rowid) > (touch.at_ms, touch.rowid)
+        )
+        ORDER BY at_ms, rowid LIMIT ?
+    )
+"""
+
 #: Milliseconds before and after any moment.
 _EVER = (-(2**62), 2**62)
+
+
+class _Share(NamedTuple):
+    telegram_id: int
+    session_ids: Collection[str]
 
 
 class _Pruning(NamedTuple):
@@ -46,6 +80,7 @@ class SQLiteSessions(SessionStore):
 
     def __init__(self, file: SQLiteFile) -> None:
         self._file = file
+        self._limit = TouchLimit()
 
     async def open(self) -> None:
         """Open the file."""
@@ -57,7 +92,7 @@ class SQLiteSessions(SessionStore):
 
     async def add(self, session: Session) -> None:
         """Keep a touch."""
-        await self._file.submit(_add, session)
+        await self._file.submit(self._add, session)
 
     async def history(
         self,
@@ -76,9 +111,36 @@ class SQLiteSessions(SessionStore):
         """Erase every touch of a user."""
         return await self._file.submit(_erase, telegram_id)
 
+    async def shared(self, telegram_id: int, session_ids: Collection[str]) -> set[str]:
+        """Return the session ids that touches of other users name as well."""
+        share = _Share(telegram_id, session_ids)
+        return await self._file.submit(_shared, share, reads=True)
+
     async def prune(self, before: datetime, limit: int) -> int:
         """Erase touches that are older."""
         return await self._file.submit(_prune, _Pruning(to_ms(before), limit))
+
+    def _add(self, connection: sqlite3.Connection, sessions: Sequence[Session]) -> list[None]:
+        rows = [
+            (
+                touch.bot_id,
+                touch.telegram_id,
+                touch.session_id,
+                touch.source,
+                to_ms(touch.at),
+                touch.payload,
+            )
+            for touch in sessions
+        ]
+        insert(connection, _INSERT, rows)
+        self._limit_touches(connection, {touch.telegram_id for touch in sessions})
+        return [None] * len(sessions)
+
+    def _limit_touches(self, connection: sqlite3.Connection, telegram_ids: set[int]) -> None:
+        for telegram_id, count in select_in(connection, _COUNTS, [*telegram_ids]):
+            if count > MAX_TOUCHES:
+                self._limit.tell(telegram_id)
+                connection.execute(_DROP, (telegram_id, count - MAX_TOUCHES))
 
 
 def histories(
@@ -92,14 +154,6 @@ def histories(
     return found
 
 
-def _add(connection: sqlite3.Connection, sessions: Sequence[Session]) -> list[None]:
-    rows = [
-        (s.bot_id, s.telegram_id, s.session_id, s.source, to_ms(s.at), s.payload) for s in sessions
-    ]
-    insert(connection, _INSERT, rows)
-    return [None] * len(sessions)
-
-
 def _erase(connection: sqlite3.Connection, telegram_ids: Sequence[int]) -> list[set[str]]:
     erased = []
     for telegram_id in telegram_ids:
@@ -107,6 +161,18 @@ def _erase(connection: sqlite3.Connection, telegram_ids: Sequence[int]) -> list[
         erased.append({session_id for (session_id,) in connection.execute(query, (telegram_id,))})
         connection.execute("DELETE FROM session WHERE telegram_id = ?", (telegram_id,))
     return erased
+
+
+def _shared(connection: sqlite3.Connection, shares: Sequence[_Share]) -> list[set[str]]:
+    return [
+        {
+            session_id
+            for (session_id,) in select_in(
+                connection, _SHARED, [*session_ids], before=[telegram_id]
+            )
+        }
+        for telegram_id, session_ids in shares
+    ]
 
 
 def _prune(connection: sqlite3.Connection, prunings: Sequence[_Pruning]) -> list[int]:
