@@ -92,7 +92,7 @@ def fail_commits(store, monkeypatch, code):
 
     async def fail(_):
         commits.append(code)
-        raise Failing("no text that tells")  # noqa: EM101
+        raise Failing
 
     monkeypatch.setattr(store._file._commits, "_transact", fail)
     return commits
@@ -318,6 +318,19 @@ async def test_a_file_put_in_its_place_is_taken(store, outbox, path, tmp_path, c
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     connection = store._file._opened.connection
     assert await connection.execute_fetchall("PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_a_process_may_go_to_another_folder(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with opened(path.name) as store:
+        monkeypatch.chdir("/")
+        await fill(store.outbox, "e1")
+        path.rename(tmp_path / "aside")
+        with pytest.raises(StoreUnavailable):
+            await store.outbox.counts()
+        os.utime(tmp_path / "aside", (time.time() - 60,) * 2)
+        (tmp_path / "aside").rename(path)
+        assert ids(await claim_all(store.outbox)) == ["e1"]
 
 
 async def test_a_file_that_is_being_copied_is_left_alone(outbox, path, tmp_path):

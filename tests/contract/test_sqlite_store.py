@@ -19,9 +19,10 @@ from gp_aiogram.model.clock import from_ms
 from gp_aiogram.model.session import Session, SessionQuery
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.records import Change, ContextQuery, DeliveryFilter, Outcome, Profile
-from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.stores.sqlite import SQLiteStore, selection
 from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
 from gp_aiogram.stores.sqlite.recent import OVERHEAD, RecentEvents
+from gp_aiogram.stores.sqlite.selection import Selection
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.testing.samples import (
     CLICK,
@@ -44,7 +45,7 @@ PATIENCE = 30
 OTHER_PROCESS = """
 import asyncio, os, sys, time
 from gp_aiogram.errors import StoreError, StoreLocked
-from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.stores.sqlite import SQLiteStore, selection
 from gp_aiogram.testing.samples import deliveries_of, fill
 
 store = SQLiteStore(sys.argv[1])
@@ -914,6 +915,73 @@ async def test_counting_takes_the_same_effort_however_much_is_stored(store, outb
     await asyncio.gather(*(fill(outbox, f"e{n}") for n in range(1, 2000)))
     assert await effort.of(outbox.counts()) == few
     assert await outbox.counts() == {"a": {"pending": 2000}}
+
+
+# Its pages
+
+
+@pytest.fixture
+def efforts(monkeypatch):
+    """The effort of each look, change and erasure, in tens of steps."""
+    efforts = []
+
+    def counted(work):
+        def count(self, connection, items):
+            efforts.append(0)
+
+            def step():
+                efforts[-1] += 1
+
+            connection.set_progress_handler(step, 10)
+            try:
+                return work(self, connection, items)
+            finally:
+                connection.set_progress_handler(None, 0)
+
+        return count
+
+    for name in ("select", "transition", "erase"):
+        monkeypatch.setattr(Selection, name, counted(getattr(Selection, name)))
+    return efforts
+
+
+DEAD = frozenset({"dead"})
+SPARSE = {
+    "old dead letters": DeliveryFilter(states=DEAD, accepted_before=NOON - timedelta(days=1)),
+    "dead letters that may be delivered": DeliveryFilter(states=DEAD, maybe_delivered=True),
+    "a user's pending": DeliveryFilter(telegram_id=USER, states=frozenset({"pending"})),
+    "everything of another bot": DeliveryFilter(bot_id=43, states=frozenset({"delivered"})),
+}
+
+
+@pytest.mark.parametrize("where", SPARSE.values(), ids=SPARSE)
+async def test_no_look_takes_long_however_little_it_finds(path, monkeypatch, efforts, where):
+    monkeypatch.setattr(selection, "WINDOW", 20)
+    async with opened(path, clock=ManualClock(start=NOON.timestamp())) as store:
+        outbox = store.outbox
+        await fill(outbox, *(f"e{n}" for n in range(400)))
+        claimed = await claim_all(outbox, limit=400)
+        await outbox.settle([Outcome(delivery, "dead") for delivery in claimed])
+        assert await outbox.select(where) == []
+        assert await outbox.transition(where, Change("skipped"), limit=500) == 0
+        assert await outbox.erase(where, limit=500) == 0
+    assert len(efforts) >= 3
+    assert max(efforts) < 150
+
+
+async def test_what_is_kept_is_not_looked_at_by_each_of_many_erasures(outbox, efforts):
+    await fill(outbox, *(f"kept{n}" for n in range(500)), *(f"e{n}" for n in range(30)))
+    claimed = await claim_all(outbox, limit=530)
+    await outbox.settle([Outcome(delivery, "delivered") for delivery in claimed[500:]])
+    where = DeliveryFilter(states=frozenset({"delivered"}))
+    assert await outbox.erase(where, limit=10) == 10
+    assert await outbox.erase(where, limit=10) == 10
+    first, second = efforts
+    assert second < first / 3
+    await outbox.settle([Outcome(delivery, "delivered") for delivery in claimed[:5]])
+    assert await outbox.erase(where, limit=99) == 15
+    assert await outbox.erase(where, limit=99) == 0
+    assert await outbox.counts() == {"a": {"pending": 495}}
 
 
 # Its tally

@@ -18,6 +18,8 @@ from gp_aiogram.stores.memory import MemoryStore
 from gp_aiogram.stores.memory import sessions as memory_sessions
 from gp_aiogram.stores.records import ContextQuery, Profile, UserContext
 from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.stores.sqlite import outbox as sqlite_outbox
+from gp_aiogram.stores.sqlite import selection as sqlite_selection
 from gp_aiogram.stores.sqlite import sessions as sqlite_sessions
 from gp_aiogram.testing import (
     ManualClock,
@@ -96,6 +98,20 @@ class TestMemoryStore(LimitedContract):
 class TestSQLiteStore(LimitedContract):
     @pytest.fixture
     async def store(self, clock, tmp_path):
+        store = SQLiteStore(tmp_path / "gp.sqlite3", clock=clock)
+        await store.open()
+        yield store
+        await store.close()
+
+
+class TestSQLiteStoreInSmallPages(OutboxContract):
+    """What takes one look otherwise takes several."""
+
+    @pytest.fixture(params=[(1, 1), (3, 2)])
+    async def store(self, clock, tmp_path, monkeypatch, request):
+        window, page = request.param
+        monkeypatch.setattr(sqlite_selection, "WINDOW", window)
+        monkeypatch.setattr(sqlite_outbox, "PAGE", page)
         store = SQLiteStore(tmp_path / "gp.sqlite3", clock=clock)
         await store.open()
         yield store

@@ -183,6 +183,48 @@ async def test_bad_terms_are_refused(telegram, bot, terms, description):
         await bot.create_chat_invite_link(CHANNEL, **terms)
 
 
+async def test_a_subscription_link_tells_its_price_to_who_joins_by_it(telegram, bot):
+    channel = telegram.channel(CHANNEL, "Notes")
+    link = await bot.create_chat_subscription_invite_link(CHANNEL, 2_592_000, 200, name="gp_a")
+    assert (link.name, link.subscription_period, link.subscription_price) == (
+        "gp_a",
+        2_592_000,
+        200,
+    )
+    await telegram.user(7).join(channel, link.invite_link)
+    ((_, event),) = told(telegram)
+    assert event.invite_link.subscription_price == 200
+    until = event.new_chat_member.until_date.timestamp()
+    assert until == pytest.approx(time.time() + 2_592_000, abs=5)
+    edited = await bot.edit_chat_subscription_invite_link(CHANNEL, link.invite_link, name="gp_b")
+    assert (edited.name, edited.subscription_price) == ("gp_b", 200)
+    with pytest.raises(TelegramBadRequest):
+        await bot.edit_chat_invite_link(CHANNEL, link.invite_link, name="gp_c")
+    free = (await bot.create_chat_invite_link(CHANNEL)).invite_link
+    with pytest.raises(TelegramBadRequest):
+        await bot.edit_chat_subscription_invite_link(CHANNEL, free, name="gp_c")
+
+
+@pytest.mark.parametrize(
+    ("period", "price", "description"),
+    [
+        (3600, 200, "SUBSCRIPTION_PERIOD_INVALID"),
+        (2_592_000, 0, "PRICING_CHAT_INVALID"),
+        (2_592_000, 10_001, "PRICING_CHAT_INVALID"),
+    ],
+)
+async def test_bad_prices_are_refused(telegram, bot, period, price, description):
+    telegram.channel(CHANNEL, "Notes")
+    with pytest.raises(TelegramBadRequest, match=f"Bad Request: {description}"):
+        await bot.create_chat_subscription_invite_link(CHANNEL, period, price)
+
+
+async def test_only_channels_have_subscription_links(telegram, bot):
+    telegram.group(GROUP, "Friends", admins=[42])
+    with pytest.raises(TelegramBadRequest, match="CHAT_INVALID"):
+        await bot.create_chat_subscription_invite_link(GROUP, 2_592_000, 200)
+
+
 async def test_links_are_edited_by_their_bot_while_they_live(telegram, bot):
     channel = telegram.channel(CHANNEL, "Notes", admins=[42, 77])
     link = await bot.create_chat_invite_link(CHANNEL, name="old", member_limit=5)

@@ -103,6 +103,44 @@ async def test_a_link_may_make_join_requests(
     assert (terms.name, terms.member_limit, terms.creates_join_request) == ("gp_a1b2c3", 0, True)
 
 
+async def test_a_link_to_a_paid_channel_brings_session_and_value(
+    telegram: TelegramSandbox,
+    channel: SandboxChat,
+    dp: Dispatcher,
+    bot: Bot,
+    tracker: Tracker,
+    recorder: Recorder,
+) -> None:
+    for user_id, session_id in ((7, "gp_a1b2c3"), (8, LONG)):
+        link = await tracker.invites.create(bot, CHANNEL, session_id, subscription_price=200)
+        terms = channel.links[link].terms
+        assert (terms.subscription_period, terms.subscription_price) == (2_592_000, 200)
+        assert (terms.expire_date, terms.member_limit) == (0, 0)
+        await telegram.user(user_id).join(channel, link)
+    await catch_up(telegram, dp, bot)
+    assert await tracker.flush(5)
+    for event, session_id in zip(recorder.events, ("gp_a1b2c3", LONG), strict=True):
+        assert (event.name, event.session_id) == ("Subscribe", session_id)
+        assert (event.value, event.currency) == (Decimal("2.60"), "USD")
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        ({"subscription_price": 0}, "subscription_price must be a number of Telegram Stars"),
+        ({"subscription_price": "5"}, "subscription_price must be a number of Telegram Stars"),
+        ({"subscription_price": True}, "subscription_price must be a number of Telegram Stars"),
+        ({"subscription_price": 5, "join_request": True}, "both pay and must be approved"),
+    ],
+)
+async def test_a_price_that_makes_no_sense(
+    channel: SandboxChat, bot: Bot, tracker: Tracker, terms: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(EventError, match=says):
+        await tracker.invites.create(bot, CHANNEL, "gp_a", **terms)
+    assert not channel.links
+
+
 @pytest.mark.parametrize(
     ("session_id", "name"),
     [

@@ -55,12 +55,12 @@ async def test_who_ignores_traits_is_told_once(caplog: pytest.LogCaptureFixture)
     caplog.set_level(logging.INFO)
     tracker = Tracker([GramPixel("key", WORKSPACE)], store=MemoryStore())
     for _ in range(2):
-        usable = await tracker.identify(7, email="ada@example.org", phone="12")
+        usable = await tracker.identify(7, email="ada@example.org", birthday="never")
         assert usable == {"email"}
     assert told(caplog, logging.INFO) == [
-        "user 7: no platform can use phone",
+        "user 7: no platform can use birthday",
         "identify() does nothing for grampixel: it knows people by itself",
-        "user 7: no platform can use phone",
+        "user 7: no platform can use birthday",
     ]
 
 

@@ -32,8 +32,9 @@ class TelegramSandbox(LocalServer):
     deleteWebhook, getWebhookInfo, setMyCommands, sendMessage, editMessageText,
     answerCallbackQuery, sendChatAction; sendInvoice, createInvoiceLink, answerPreCheckoutQuery,
     refundStarPayment, editUserStarSubscription; createChatInviteLink, editChatInviteLink,
-    createChatSubscriptionInviteLink, editChatSubscriptionInviteLink, revokeChatInviteLink, exportChatInviteLink, approveChatJoinRequest, declineChatJoinRequest,
-    getChatMember, banChatMember, unbanChatMember. A webhook may be plain HTTP here.
+    createChatSubscriptionInviteLink, editChatSubscriptionInviteLink, revokeChatInviteLink,
+    exportChatInviteLink, approveChatJoinRequest, declineChatJoinRequest, getChatMember,
+    banChatMember, unbanChatMember. A webhook may be plain HTTP here.
 
     .. code-block:: python
 

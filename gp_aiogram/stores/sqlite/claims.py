@@ -20,7 +20,7 @@ from gp_aiogram.stores.sqlite.spoilt import (
     EVENT_IS_GONE,
     bury,
     is_sound,
-    reason_of,
+    read_event,
 )
 from gp_aiogram.stores.sqlite.tally import Tally
 
@@ -173,12 +173,12 @@ class Claims:
         others = [seq for seq in seqs if seq not in events]
         reasons = dict.fromkeys(others, EVENT_IS_GONE)
         for seq, body in select_in(connection, _EVENTS, others):
-            try:
-                events[seq] = Event.from_json(body)
-            except Exception as error:  # noqa: BLE001 - whatever is in the row
-                reasons[seq] = reason_of(error)
-            else:
+            event = read_event(body)
+            if isinstance(event, Event):
+                events[seq] = event
                 del reasons[seq]
+            else:
+                reasons[seq] = event
         return events, reasons
 
     def _next_due(

@@ -75,7 +75,7 @@ class SQLiteFile:
         self._commits = self._new_commits()
         self._opened: _Opened | None = None
         self._closing = False
-        self._is_lost = False
+        self._lost: Path | None = None
 
     async def open(self) -> None:
         """Take the lock and bring the tables up to date.
@@ -86,7 +86,7 @@ class SQLiteFile:
             whatever is submitted later opens the file.
         :raises StoreError: when the file cannot be opened.
         """
-        self._closing = self._is_lost = False
+        self._closing, self._lost = False, None
         await self.submit(_nothing, None)
 
     async def close(self) -> None:
@@ -157,13 +157,13 @@ class SQLiteFile:
 
     async def _connected(self) -> Connection:
         if self._opened is None:
-            if self._is_lost:
-                self._refuse_what_is_not_ready()
+            if self._lost is not None:
+                _refuse_what_is_not_ready(self._lost)
             place = self._taken_place()
             connection = await self._connect(place)
             self._opened = _Opened(connection, place, asyncio.get_running_loop(), os.getpid())
-            if self._is_lost:
-                self._is_lost = False
+            if self._lost is not None:
+                self._lost = None
                 logger.warning("%s is there again, and is used as it is", self._path)
         return self._opened.connection
 
@@ -188,7 +188,7 @@ class SQLiteFile:
 
     def _taken_place(self) -> Place:
         try:
-            return Place(self._path)
+            return Place(self._lost or self._path)
         except OSError as error:
             msg = f"cannot use {self._path} as a gp_aiogram store: {error}"
             kind = StoreUnavailable if error.errno in _OUTAGES else StoreError
@@ -205,12 +205,12 @@ class SQLiteFile:
 
     def _check_place(self) -> None:
         if self._opened is not None and self._opened.place.is_lost():
-            what = "replaced" if self._path.exists() else "deleted"
+            what = "replaced" if self._opened.place.path.exists() else "deleted"
             msg = f"{self._path} was {what} while it was open"
             raise StoreUnavailable(msg)
 
     async def _abandon(self, opened: _Opened) -> None:
-        self._is_lost = True
+        self._lost = opened.place.path
         logger.error(
             "%s was deleted, moved or replaced while it was open: what it held is gone with it, "
             "and nothing is stored until there is a file again or the bot is restarted",
@@ -218,19 +218,9 @@ class SQLiteFile:
         )
         try:
             await opened.connection.execute_fetchall(_PACKING)
-        except sqlite3.Error as failure:
-            logger.error("%s: its log is left behind: %s", self._path, failure)
+        except sqlite3.Error:
+            logger.exception("what was last written to %s stays in its log", self._path)
         await self._disconnect()
-
-    def _refuse_what_is_not_ready(self) -> None:
-        try:
-            age = time.time() - self._path.stat().st_mtime
-        except OSError as error:
-            msg = f"{self._path} was deleted while it was open, and is not there again"
-            raise StoreUnavailable(msg) from error
-        if 0 <= age < _SETTLED_AFTER:
-            msg = f"{self._path} was replaced while it was open, and may still be copied"
-            raise StoreUnavailable(msg)
 
     async def _after_work(self) -> None:
         if self._closing:
@@ -245,6 +235,17 @@ class SQLiteFile:
                 await opened.connection.close()
             finally:
                 opened.place.release()
+
+
+def _refuse_what_is_not_ready(path: Path) -> None:
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError as error:
+        msg = f"{path} was deleted while it was open, and is not there again"
+        raise StoreUnavailable(msg) from error
+    if 0 <= age < _SETTLED_AFTER:
+        msg = f"{path} was replaced while it was open, and may still be copied"
+        raise StoreUnavailable(msg)
 
 
 def _nothing(_: sqlite3.Connection, items: Sequence[Any]) -> Sequence[Any]:

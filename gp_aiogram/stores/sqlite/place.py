@@ -37,7 +37,8 @@ class Place:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        #: Whatever folder the process goes to later.
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - a link stays a link
         #: Where SQLite puts its other files.
         self.real_path = Path(os.path.realpath(path))
         self._locks = ExitStack()
@@ -56,7 +57,7 @@ class Place:
     def is_lost(self) -> bool:
         """Tell whether the path leads to the file no more: it was deleted, moved or replaced."""
         try:
-            return _id_of(self._path) != self._id
+            return _id_of(self.path) != self._id
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:  # which says nothing of the file
@@ -73,7 +74,7 @@ class Place:
             lock.acquire()
         except Timeout:
             msg = (
-                f"another process (or another store of this one) uses {self._path}. One SQLite "
+                f"another process (or another store of this one) uses {self.path}. One SQLite "
                 "file serves one process: give each a file of its own, or let them share a "
                 "PostgreSQL or Redis store"
             )
@@ -88,7 +89,7 @@ def _make(path: Path) -> None:
 
 
 def _id_of(path: Path) -> FileId:
-    found = path.stat()
+    found = os.stat(path)  # noqa: PTH116 - faster, after each transaction
     return FileId(found.st_dev, found.st_ino)
 
 

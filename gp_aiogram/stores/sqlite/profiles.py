@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gp_aiogram.model import codec
 from gp_aiogram.model.click import Click
@@ -126,13 +126,17 @@ def profiles(
 
 
 def _clicks(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:
-    clicks = {}
-    for session_id, body in select_in(connection, _CLICKS, [*session_ids]):
-        try:
-            clicks[session_id] = Click.from_dict(codec.decode(body))
-        except Exception as error:  # noqa: BLE001 - whatever is in the row
-            tell_left_out("click", error)
-    return clicks
+    rows = select_in(connection, _CLICKS, [*session_ids])
+    clicks = {session_id: _click(body) for session_id, body in rows}
+    return {session_id: click for session_id, click in clicks.items() if click is not None}
+
+
+def _click(body: Any) -> Click | None:
+    try:
+        return Click.from_dict(codec.decode(body))
+    except Exception as error:  # noqa: BLE001 - whatever is in the row
+        tell_left_out("click", error)
+        return None
 
 
 def _traits(

@@ -21,7 +21,7 @@ from gp_aiogram.stores.sqlite.spoilt import (
     DELIVERY_IS_SPOILT,
     is_sound,
     mended,
-    reason_of,
+    read_event,
     stand_in,
 )
 from gp_aiogram.stores.sqlite.tally import Tally
@@ -70,20 +70,20 @@ _TO_ERASE = """
 """
 
 #: The last of what one transaction looks at, when more may follow.
-_LAST_DELIVERY = f"""
+_LAST_DELIVERY = """
     SELECT seq, destination FROM delivery
-    WHERE {{found_by}} AND (seq, destination) > (:after_seq, :after_destination)
-    ORDER BY seq, destination LIMIT 1 OFFSET {WINDOW - 1}
+    WHERE {found_by} AND (seq, destination) > (:after_seq, :after_destination)
+    ORDER BY seq, destination LIMIT 1 OFFSET :window - 1
 """
-_LAST_EVENT = f"""
-    SELECT seq, '' FROM event WHERE {{found_by}} AND seq > :after_seq
-    ORDER BY seq LIMIT 1 OFFSET {WINDOW - 1}
+_LAST_EVENT = """
+    SELECT seq, '' FROM event WHERE {found_by} AND seq > :after_seq
+    ORDER BY seq LIMIT 1 OFFSET :window - 1
 """
 #: Events are numbered in the order of their acceptance: what follows the first younger one is not
 #: even looked at.
-_AGES = f"""
+_AGES = """
     SELECT seq, accepted_ms >= :accepted_before FROM event WHERE seq > :after_seq
-    ORDER BY seq LIMIT {WINDOW}
+    ORDER BY seq LIMIT :window
 """
 
 _FIRST: Key = (0, "")
@@ -196,10 +196,9 @@ class Selection:
     def _shown(self, connection: sqlite3.Connection, row: Any, body: Any) -> Delivery:
         """Return a delivery; one that cannot be read is shown as the dead letter that it is."""
         reason = None
-        try:
-            event = Event.from_json(body)
-        except Exception as error:  # noqa: BLE001 - whatever is in the row
-            reason, event = reason_of(error), stand_in(connection, row[0])
+        event = read_event(body)
+        if not isinstance(event, Event):
+            reason, event = event, stand_in(connection, row[0])
         if not is_sound(row):
             reason, row = DELIVERY_IS_SPOILT, mended(row, now_ms(self._clock))
         delivery = delivery_of(row, event)
@@ -267,15 +266,10 @@ def _limit_to_window(
     if narrow is not None:
         query = _LAST_EVENT.format(found_by=narrow)
     else:
-        is_dead = where.states == {"dead"}
-        by_destination = is_dead and where.destination is not None
-        dead = (
-            "state = 'dead' AND destination = :destination" if by_destination else "state = 'dead'"
-        )
-        query = _LAST_DELIVERY.format(found_by=dead if is_dead else "TRUE")
-    last = connection.execute(query, parameters).fetchone()
-    parameters["end_seq"], parameters["end_destination"] = last or _BEYOND
-    return last
+        query = _LAST_DELIVERY.format(found_by=_indexed_condition(where))
+    end = _last(connection, query, parameters)
+    parameters["end_seq"], parameters["end_destination"] = end or _BEYOND
+    return end
 
 
 def _limit_to_events(
@@ -288,14 +282,31 @@ def _limit_to_events(
     parameters["after_seq"], _ = after or _FIRST
     narrow = narrow_condition(where)
     if narrow is None and where.accepted_before is not None:
-        ages = connection.execute(_AGES, parameters)
+        ages = connection.execute(_AGES, {**parameters, "window": WINDOW})
         old = [seq for seq, _ in takewhile(lambda age: not age[1], ages)]
+        end = (old[-1], "") if len(old) == WINDOW else None
         parameters["end_seq"] = old[-1] if old else 0
-        return (old[-1], "") if len(old) == WINDOW else None
-    query = _LAST_EVENT.format(found_by=narrow or "TRUE")
-    last = connection.execute(query, parameters).fetchone()
-    parameters["end_seq"], _ = last or _BEYOND
-    return last
+        return end
+    end = _last(connection, _LAST_EVENT.format(found_by=narrow or "TRUE"), parameters)
+    parameters["end_seq"], _ = end or _BEYOND
+    return end
+
+
+def _indexed_condition(where: DeliveryFilter) -> str:
+    """Return what an index finds deliveries by, in order."""
+    if where.states != frozenset({"dead"}):
+        return "TRUE"
+    dead = "state = 'dead'"
+    return dead if where.destination is None else f"{dead} AND destination = :destination"
+
+
+def _last(
+    connection: sqlite3.Connection,
+    query: str,
+    parameters: dict[str, Any],
+) -> Key | None:
+    found: Key | None = connection.execute(query, {**parameters, "window": WINDOW}).fetchone()
+    return found
 
 
 def _change(

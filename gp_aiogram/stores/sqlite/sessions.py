@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -105,7 +105,7 @@ class SQLiteSessions(SessionStore):
         since_ms = _EVER[0] if since is None else to_ms(since)
         until_ms = _EVER[1] if until is None else to_ms(until)
         rows = await self._file.read(_HISTORY, (telegram_id, since_ms, until_ms))
-        return [*_sessions(rows)]
+        return _sessions(rows)
 
     async def erase(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user."""
@@ -179,12 +179,16 @@ def _prune(connection: sqlite3.Connection, prunings: Sequence[_Pruning]) -> list
     return [connection.execute(_PRUNE, pruning).rowcount for pruning in prunings]
 
 
-def _sessions(rows: Iterable[Sequence[Any]]) -> Iterator[Session]:
-    """Yield what can be read."""
-    for bot_id, telegram_id, session_id, source, at_ms, payload in rows:
-        try:
-            at = from_ms(at_ms)
-        except (TypeError, ValueError, OverflowError) as error:
-            tell_left_out("touch", error)
-        else:
-            yield Session(bot_id, telegram_id, session_id, source, at, payload)
+def _sessions(rows: Iterable[Sequence[Any]]) -> list[Session]:
+    """Return what can be read."""
+    return [session for session in map(_session, rows) if session is not None]
+
+
+def _session(row: Sequence[Any]) -> Session | None:
+    bot_id, telegram_id, session_id, source, at_ms, payload = row
+    try:
+        at = from_ms(at_ms)
+    except (TypeError, ValueError, OverflowError) as error:
+        tell_left_out("touch", error)
+        return None
+    return Session(bot_id, telegram_id, session_id, source, at, payload)

@@ -30,11 +30,14 @@ _BURY = """
 _EVENT = "SELECT event_id, name, telegram_id, bot_id, accepted_ms FROM event WHERE seq = ?"
 
 
-def reason_of(error: Exception) -> str:
-    """Say why an event cannot be read, without showing what it holds."""
-    kind = type(error).__name__
-    is_telling = isinstance(error, (KeyError, json.JSONDecodeError, UnicodeDecodeError))
-    return f"the stored event cannot be read: {kind}{f': {error}' if is_telling else ''}"
+def read_event(body: Any) -> Event | str:
+    """Return an event, or why it cannot be read, without what it holds."""
+    try:
+        return Event.from_json(body)
+    except Exception as error:  # noqa: BLE001 - whatever is in the row
+        is_telling = isinstance(error, (KeyError, json.JSONDecodeError, UnicodeDecodeError))
+        why = f"{type(error).__name__}{f': {error}' if is_telling else ''}"
+        return f"the stored event cannot be read: {why}"
 
 
 def is_sound(row: Any) -> bool:
