@@ -22,10 +22,12 @@ from gp_aiogram.model.money import TELEGRAM_STARS
 from gp_aiogram.model.user_data import validate_user_data
 from gp_aiogram.stores.keys import OnceKey
 from gp_aiogram.tracker.arguments import EventArguments
-from gp_aiogram.tracker.journal_queue import PATIENCE
 from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
+
+#: Seconds for the store to compare a request with an arrival: recording waits for it as well.
+_PATIENCE = 0.3
 
 REQUEST, ARRIVAL = "JoinRequest", "Subscribe"
 
@@ -131,7 +133,7 @@ async def one_lead(gp: UserTracker, name: str | None, event: object) -> OneLead 
 async def _in_time(asking: Awaitable[T]) -> T | None:
     """Wait for the store as long as an update may; None when it fails, as for what is unknown."""
     try:
-        return await asyncio.wait_for(asking, PATIENCE)
+        return await asyncio.wait_for(asking, _PATIENCE)
     except Exception:
         logger.warning("a request to join could not be compared with the arrival", exc_info=True)
         return None

@@ -208,6 +208,8 @@ class Outbox(_Part, ABC):
     ) -> list[Delivery]:
         """Return deliveries, oldest event first, those of one event by destination.
 
+        One whose event cannot be read is shown as dead, with what is known of the event.
+
         :param limit: at most so many.
         :param after: the last delivery of the page before.
         """

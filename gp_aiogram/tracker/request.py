@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.clock import Clock
 from gp_aiogram.model.event import (
+    VALUED_NAMES,
     Event,
     is_text,
     new_event,
@@ -20,6 +22,8 @@ from gp_aiogram.model.money import Stars, is_stars
 from gp_aiogram.model.session import Session, Source
 from gp_aiogram.model.user_data import validate_user_data
 from gp_aiogram.model.wording import describe
+
+logger = logging.getLogger("gp_aiogram")
 
 #: Where an event whose value was in Telegram Stars keeps how many there were.
 STARS_KEY = "telegram_stars"
@@ -124,6 +128,7 @@ class RequestCheck:
     ) -> None:
         self._destinations = destinations
         self._convertible = convertible
+        self._worthless: set[str] = set()
         self._stars = stars
         self._clock = clock
 
@@ -176,6 +181,11 @@ class RequestCheck:
             user_data=user_data,
             convertible=self._convertible,
         )
+        if event.value == 0 and event.name in VALUED_NAMES and event.name not in self._worthless:
+            self._worthless.add(event.name)
+            logger.warning(
+                "%s is recorded with the value 0: platforms optimise for it", event.name
+            )
         once = validate_once(request.once)
         order = validate_once(request.order) if request.order is not None else once
         return Draft(

@@ -178,7 +178,7 @@ class Tracker:
             counts=self.counts,
         )
         self._deliveries = Deliveries(store.outbox, self._courier, self.intake, self.counts)
-        self._life = LifeCycle(
+        self._life_cycle = LifeCycle(
             store=store,
             intake=self.intake,
             courier=self._courier,
@@ -242,7 +242,7 @@ class Tracker:
 
         :raises StoreError: when the store cannot be used as it is configured.
         """
-        await self._life.start(self._log_start)
+        await self._life_cycle.start(self._log_start)
         if not self._emits and (marked := marked_handlers()):
             logger.warning(
                 "nothing emits what @track marks on %s: call tracker.setup(dp)",
@@ -268,7 +268,7 @@ class Tracker:
 
         :param grace: seconds to let requests that are under way finish.
         """
-        await self._life.close(grace)
+        await self._life_cycle.close(grace)
 
     async def __aenter__(self) -> Self:
         await self.start()

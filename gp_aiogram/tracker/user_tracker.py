@@ -127,6 +127,7 @@ class UserTracker:
         """Return a tracker of the same update through which nothing was recorded yet."""
         other = UserTracker(self.tracker, self.telegram_id, self.bot_id, self.update_id)
         other.bind_update(at=self.at, touch=self.touch)
+        other._session, other._is_loaded = self._session, self._is_loaded
         return other
 
     def has_recorded(self, name: str) -> bool:

@@ -94,6 +94,7 @@ class Landing:
         self._tracker = tracker
         self._links = BotLinks(bot, kind, app_name, domain)
         self._invite_link = invite_link
+        self._told_of_bot = False
         self._invite_patience = invite_patience
         self._visitors = Visitors(trusted_proxies)
         self._origins = Origins(allowed_origins)
@@ -228,8 +229,23 @@ class Landing:
             logger.exception("a click could not be kept; the person goes on without a session")
             return None
 
+    def _check_bot(self) -> None:
+        """Tell once when the links lead to another bot than those that run here."""
+        if self._told_of_bot:
+            return
+        names = {name.lower() for name in self._tracker.bots.values() if name}
+        if names and self._links.bot.lower() not in names:
+            self._told_of_bot = True
+            logger.warning(
+                "Landing(bot=%r) is none of the bots that run here (%s): people who click get to "
+                "another bot",
+                self._links.bot,
+                ", ".join(sorted(names)),
+            )
+
     async def _link(self, session_id: str | None) -> str:
         """Return where to send a person; nothing of the request has a say in it."""
+        self._check_bot()
         if session_id is None:
             return self._links.plain
         if self._invite_link is not None:

@@ -119,6 +119,15 @@ async def test_another_chat_is_another_lead(bot: Bot, handlers: Any) -> None:
 
 
 @each_way
+async def test_another_ad_is_another_lead(bot: Bot, handlers: Any) -> None:
+    platforms = Platforms()
+    tracker, dp = bot_with(platforms, handlers)
+    again = updates.raw("chat_member_approved", invite_link={"name": "gp_other"}, date=NOW)
+    await come(bot, dp, tracker, REQUEST, again)
+    assert platforms.names("meta") == ["Lead", "Lead"]
+
+
+@each_way
 async def test_where_a_platform_has_a_name_for_each_it_gets_both(bot: Bot, handlers: Any) -> None:
     platforms = Platforms()
     tracker, dp = bot_with(platforms, handlers, event_names={ASKED: "Asked"})

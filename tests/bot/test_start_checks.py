@@ -217,8 +217,8 @@ async def test_a_first_deposit_of_nothing_is_reported(value: object, lines: Line
         (
             [track("Purchase", to="meta"), track.deposit()],
             (
-                f"Purchase and @track.deposit {HANDLER} are one Purchase to meta: each counts twice; "
-                "use @track.deposit"
+                f"Purchase and @track.deposit {HANDLER} are one Purchase to meta: each counts "
+                "twice; use @track.deposit"
             ),
         ),
         (
@@ -259,8 +259,8 @@ async def test_a_decorator_and_auto_that_are_one_lead(lines: Lines) -> None:
     )
     assert lines() == [
         (
-            f"@track('Lead') {HANDLER} and auto's Subscribe are one Lead to meta: each counts twice; "
-            "leave one of them out"
+            f"@track('Lead') {HANDLER} and auto's Subscribe are one Lead to meta: each counts "
+            "twice; leave one of them out"
         )
     ]
 

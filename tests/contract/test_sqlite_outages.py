@@ -133,6 +133,23 @@ async def test_a_commit_whose_outcome_is_unknown_is_not_tried_again(store, outbo
     monkeypatch.undo()
 
 
+async def test_an_outage_ends_the_trying_one_by_one(store, outbox, monkeypatch):
+    commits = []
+
+    async def fail(batch):
+        commits.append(batch)
+        text = "not authorized" if len(commits) < 3 else OUTAGES[5]
+        raise sqlite3.OperationalError(text)
+
+    monkeypatch.setattr(store._file._commits, "_transact", fail)
+    results = await asyncio.gather(
+        *(outbox.accept(entry(f"e{n}")) for n in range(5)), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [StoreError, *[StoreUnavailable] * 4]
+    assert len(commits) == 3
+    monkeypatch.undo()
+
+
 OUTAGES = {
     5: "database is locked",
     6: "database table is locked",
@@ -244,6 +261,26 @@ async def test_a_temporary_folder_that_cannot_be_used_costs_nothing(path, monkey
         await fill(store.outbox, "e1")
         with pytest.raises(StoreLocked):
             await SQLiteStore(path).open()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes")
+@pytest.mark.parametrize("planted", ["file", "link", "folder for all"])
+async def test_no_lock_is_put_where_somebody_else_may_write(path, monkeypatch, tmp_path, planted):
+    target = tmp_path / "target"
+    target.mkdir()
+    folder = tmp_path / f"gp_aiogram-{os.getuid()}"
+    if planted == "file":
+        folder.touch()
+    elif planted == "link":
+        folder.symlink_to(target)
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with opened(path) as store:
+        await fill(store.outbox, "e1")
+    assert not any(target.iterdir())
+    assert folder.is_file() or not any(folder.iterdir())
 
 
 def opens_elsewhere(path):

@@ -30,8 +30,8 @@ def keitaro() -> type[Destination]:
     return namespace["Keitaro"]
 
 
-def test_the_class_is_under_twenty_lines_of_code() -> None:
-    assert len([line for line in example().splitlines() if line.strip()]) < 20
+def test_the_class_is_under_thirty_lines_of_code() -> None:
+    assert len([line for line in example().splitlines() if line.strip()]) < 30
 
 
 async def test_it_delivers_by_get_and_is_told_apart(keitaro: Any) -> None:
@@ -69,7 +69,7 @@ async def test_it_delivers_by_get_and_is_told_apart(keitaro: Any) -> None:
             "pending": 1,
         }
         assert queries[0]["subid"] == "sub1"
-        assert queries[0]["status"] == "DEP"
+        assert queries[0]["status"] == "rebill"
         assert (queries[0]["payout"], queries[0]["currency"]) == ("9.90", "USD")
     finally:
         await runner.cleanup()

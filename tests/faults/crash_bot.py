@@ -27,6 +27,7 @@ from aiogram.types import CallbackQuery, Message
 from fixtures import updates
 from gp_aiogram import Event, GramPixel, SQLiteStore, Tracker, UserTracker, track
 from gp_aiogram.model.clock import SystemClock
+from gp_aiogram.tracker.request import EventRequest
 
 API_KEY, WORKSPACE = "key", "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -71,9 +72,17 @@ class AckingTracker(Tracker):
         )
         self._life = life.number
         self._acks = acks
+        record = self.intake.track
+
+        async def acked(request: EventRequest) -> Event | None:
+            return self._acked(await record(request))
+
+        self.intake.track = acked  # type: ignore[method-assign] - what handlers record
 
     async def track(self, name: str, **fields: Any) -> Event | None:
-        event = await super().track(name, **fields)
+        return self._acked(await super().track(name, **fields))
+
+    def _acked(self, event: Event | None) -> Event | None:
         if event is not None:
             os.write(self._acks, f"{self._life} {event.event_id} {event.telegram_id}\n".encode())
         return event
@@ -90,7 +99,7 @@ def new_dispatcher() -> Dispatcher:
     dispatcher = Dispatcher()
 
     @dispatcher.message(CommandStart())
-    @track("REG", once=["user"])
+    @track("REG", once="user")
     async def start(message: Message, gp: UserTracker) -> None:
         await gp.track("Lead")
 

@@ -87,3 +87,18 @@ async def test_a_tracker_without_destinations_says_so(caplog: pytest.LogCaptureF
 def test_a_mistake_says_what_to_write(arguments: dict[str, Any], advice: str) -> None:
     with pytest.raises(ConfigurationError, match=advice):
         Tracker(**arguments, store=MemoryStore())
+
+
+async def test_a_deposit_that_is_worth_nothing_is_told_once(
+    caplog: pytest.LogCaptureFixture, tracker: Tracker
+) -> None:
+    for _ in range(2):
+        assert await tracker.track("FTD", telegram_id=7, value=0) is not None
+    assert [line for line in told(caplog, logging.WARNING) if "the value 0" in line] == [
+        "FTD is recorded with the value 0: platforms optimise for it"
+    ]
+
+
+def test_a_key_that_is_no_text_is_named_by_its_type() -> None:
+    with pytest.raises(ConfigurationError, match="must be a text, not of the type int"):
+        GramPixel(api_key=42, workspace_id=WORKSPACE)

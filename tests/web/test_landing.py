@@ -1063,3 +1063,15 @@ async def test_behind_a_unix_socket(tmp_path: Path) -> None:
     finally:
         await runner.cleanup()
         await tracker.close(grace=0)
+
+
+async def test_a_landing_that_leads_to_another_bot_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tracker = Tracker([], store=MemoryStore())
+    tracker.meet_bot(42, "casino_bot")
+    async with serving(tracker=tracker) as server:
+        for _ in range(2):
+            assert (await server.location("?fbclid=" + FBCLID)).startswith(PLAIN)
+    assert caplog.text.count("Landing(bot='my_bot') is none of the bots that run here") == 1
+    assert "casino_bot" in caplog.text

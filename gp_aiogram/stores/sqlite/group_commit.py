@@ -112,7 +112,8 @@ class GroupCommit:
             self._reading.clear()
             self._writing.clear()
 
-    async def _commit(self, batch: _Groups) -> None:
+    async def _commit(self, batch: _Groups) -> Exception | None:
+        """Commit a batch and wake its callers; return the outage that met them."""
         try:
             results = await self._transact(batch)
         except Exception as error:  # noqa: BLE001 - it belongs to the callers
@@ -120,16 +121,16 @@ class GroupCommit:
             # what failed in the end may have been recorded all the same: it would seem known.
             if await self._failed(error):
                 _fail(batch, error)
-            else:
-                await self._commit_one_by_one(batch, error)
-            return
+                return error
+            return await self._commit_one_by_one(batch, error)
         for group, results_of_group in zip(batch.values(), results, strict=True):
             for future, result in zip(group.futures, results_of_group, strict=True):
                 if not future.done():
                     future.set_result(result)
         await asyncio.sleep(0)  # the callers' turn
+        return None
 
-    async def _commit_one_by_one(self, batch: _Groups, error: Exception) -> None:
+    async def _commit_one_by_one(self, batch: _Groups, error: Exception) -> Exception | None:
         """Have a bad item fail alone; it does when it is the only one."""
         singles = [
             {operation: _Group([item], [future])}
@@ -138,9 +139,14 @@ class GroupCommit:
         ]
         if len(singles) == 1:
             _fail(batch, error)
-            return
+            return None
+        outage: Exception | None = None
         for single in singles:
-            await self._commit(single)
+            if outage is None:
+                outage = await self._commit(single)
+            else:
+                _fail(single, outage)
+        return outage
 
     async def _transact(self, batch: _Groups) -> list[Sequence[Any]]:
         work = [(operation, group.items) for operation, group in batch.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ class Place:
     """A file that this process owns until :meth:`release`.
 
     It holds two locks. One is next to the file, where whoever shares the folder meets it. The
-    other is in this machine's temporary folder, under a name made of device and inode: it holds
+    other is among this account's temporary files, under a name made of device and inode: it holds
     for a hard link in another folder, and when the first one was removed. Neither is a lock on
     the file itself: closing any descriptor of it would end those of SQLite.
 
@@ -47,7 +48,7 @@ class Place:
             self._lock(f"{self.real_path}.lock")
             _make(self.real_path)
             self._id = _id_of(self.real_path)
-            # Somebody else's file, or no folder: the other lock has to do.
+            # Without a folder for temporary files the other lock has to do.
             with suppress(OSError):
                 self._lock(_lock_by_id(self._id))
         except BaseException:
@@ -94,5 +95,22 @@ def _id_of(path: Path) -> FileId:
 
 
 def _lock_by_id(file: FileId) -> str:
-    name = f"gp_aiogram-{file.device:x}-{file.inode:x}.lock"
-    return str(Path(tempfile.gettempdir(), name))
+    return str(_private_folder() / f"{file.device:x}-{file.inode:x}.lock")
+
+
+def _private_folder() -> Path:
+    """Return a folder for temporary files into which nobody else can have put any.
+
+    :raises OSError: when there is none.
+    """
+    if not hasattr(os, "getuid"):
+        return Path(tempfile.gettempdir())  # of the account, on Windows
+    user = os.getuid()
+    folder = Path(tempfile.gettempdir(), f"gp_aiogram-{user}")
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022:
+        msg = f"{folder} is somebody else's"
+        raise PermissionError(msg)
+    return folder
