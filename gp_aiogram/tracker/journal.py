@@ -182,7 +182,7 @@ class _File:
     def _acquire(self) -> None:
         if self._lock is not None:
             return
-        lock = FileLock(f"{self._path}.lock", timeout=0, thread_local=False)
+        lock = FileLock(f"{self._path}.lock", timeout=0, thread_local=False, mode=0o600)
         try:
             lock.acquire()
         except Timeout:

@@ -56,15 +56,20 @@ class Privacy:
 
         :raises StoreError: when the store failed; forget again.
         """
-        sessions, profiles = self._store.sessions, self._store.profiles
+        sessions = self._store.sessions
         history = await sessions.history(validate_telegram_id(telegram_id))
         session_ids = {touch.session_id for touch in history}
-        await profiles.erase(telegram_id, session_ids)
+        await self._erase_profile(telegram_id, session_ids)
         if late := await sessions.erase(telegram_id) - session_ids:
-            await profiles.erase(telegram_id, late)
+            await self._erase_profile(telegram_id, late)
         # Last, so that what was recorded in the meantime goes, too: it knows what was known.
         outbox, of_user = self._store.outbox, DeliveryFilter(telegram_id=telegram_id)
         await every_page(lambda limit: outbox.erase(of_user, limit=limit))
+
+    async def _erase_profile(self, telegram_id: int, session_ids: set[str]) -> None:
+        """Erase traits, and the clicks that no other user came by: a click goes with its last."""
+        shared = await self._store.sessions.shared(telegram_id, session_ids)
+        await self._store.profiles.erase(telegram_id, session_ids - shared)
 
     async def _cancel(self, undelivered: DeliveryFilter) -> None:
         outbox, opted_out = self._store.outbox, Change("skipped", OPTED_OUT)

@@ -269,3 +269,13 @@ async def test_what_happens_while_a_user_is_being_forgotten_is_forgotten_too(
     (event,) = meanwhile
     assert event.session_id is not None
     assert await tracker.deliveries(event.event_id) == []
+
+
+async def test_a_click_goes_with_its_last_user(tracker: Tracker, store: Store) -> None:
+    session_id = await tracker.register_click(Click(fbclid="IwAR0aBcDeFgHiJkLmNoPqRsTuVwXyZ"))
+    for user in (ADA, BOB):
+        await tracker.capture(user, session_id, bot_id=42)
+    await tracker.forget(BOB)
+    assert (await store.profiles.profile(ADA, session_id)).click is not None
+    await tracker.forget(ADA)
+    assert (await store.profiles.profile(ADA, session_id)).click is None
