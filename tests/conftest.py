@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,18 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture(scope="session")
+def _away(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("away")
+
+
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _folder(_away: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep files with default names, such as a journal, out of the working folder."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(_away)
+    yield
+    for left in _away.iterdir():
+        left.unlink()
 
 
 @pytest.fixture

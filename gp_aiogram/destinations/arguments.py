@@ -46,7 +46,7 @@ def validate_secret(where: str, secret: object) -> str:
     :raises ConfigurationError: without showing the secret.
     """
     if not isinstance(secret, str):
-        problem = f"must be a text, not of the type {type(secret).__name__}"
+        problem = f"is empty or not a plain ASCII text, but of the type {type(secret).__name__}"
     elif not secret or not secret.isascii():
         problem = "is empty or not a plain ASCII text"
     elif not secret.isprintable() or " " in secret:

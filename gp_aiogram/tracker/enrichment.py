@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -91,10 +91,12 @@ class Enrichment:
         opt_out = opt_out_key(event.telegram_id)
         until = event.event_time if draft.is_timed else None
         touch = self._query(event.telegram_id, event.bot_id, event.event_time, until)
+        # Before the store is read: what leaves the journal meanwhile is in the store by then.
+        waiting = await self._waiting_touches(event)
         query = ContextQuery(touch, event.session_id, (opt_out, *keys))
         context = await self._store.load_context(query)
-        if event.session_id is None and len(self._journals.touches):
-            context = await self._with_waiting_touch(touch, context)
+        if waiting:
+            context = await self._with_touches(waiting, touch, context)
         if context.failures:
             self._report(event.telegram_id, context)
         if opt_out in context.keys:
@@ -144,15 +146,19 @@ class Enrichment:
             logger.exception("the session of user %d could not be stored", telegram_id)
             self._counts["session_errors"] += 1
 
-    async def _with_waiting_touch(
+    async def _waiting_touches(self, event: Event) -> list[Session]:
+        """Return the user's touches that the store has not taken yet, if a touch is looked for."""
+        if event.session_id is not None or not len(self._journals.touches):
+            return []
+        return await self._journals.touches_of(event.telegram_id)
+
+    async def _with_touches(
         self,
+        waiting: Sequence[Session],
         query: SessionQuery,
         context: UserContext,
     ) -> UserContext:
-        """Consider touches that wait in the journal, because the store has not taken them yet."""
-        waiting = await self._journals.touches_of(query.telegram_id)
-        if not waiting:
-            return context
+        """Consider touches that wait in the journal beside the one that the store found."""
         stored = [] if context.session is None else [context.session]
         session = pick(sorted([*stored, *waiting], key=lambda touch: touch.at), query)
         if session is None or session == context.session:

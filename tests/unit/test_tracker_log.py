@@ -100,5 +100,5 @@ async def test_a_deposit_that_is_worth_nothing_is_told_once(
 
 
 def test_a_key_that_is_no_text_is_named_by_its_type() -> None:
-    with pytest.raises(ConfigurationError, match="must be a text, not of the type int"):
+    with pytest.raises(ConfigurationError, match="not a plain ASCII text, but of the type int"):
         GramPixel(api_key=42, workspace_id=WORKSPACE)
