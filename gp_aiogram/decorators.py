@@ -14,6 +14,7 @@ from typing import Any, TypedDict, TypeVar
 from magic_filter import MagicFilter
 
 from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.model.event import EventName
 
 logger = logging.getLogger("gp_aiogram")
 
@@ -125,7 +126,7 @@ class _Track:
 
     def __call__(
         self,
-        name: str,
+        name: EventName,
         *,
         value: Argument = None,
         currency: Argument = None,

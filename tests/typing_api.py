@@ -145,3 +145,14 @@ async def events_and_sessions_are_typed(gp: UserTracker, event: Event, session: 
     assert_type(await gp.track("FTD", value=Decimal(1)), "Event | None")
     assert_type(event.value, "Decimal | None")
     assert_type(session.session_id, str)
+
+
+async def names_of_events_are_completed_and_free(tracker: Tracker, gp: UserTracker) -> None:
+    own: str = "QuizPassed"
+    await tracker.track("FTD", telegram_id=7, value=1)
+    await tracker.track(own, telegram_id=7)
+    await gp.track(own)
+    track(own)(sync)
+    names: list[str] = ["Purchase"]
+    Tracker([GramPixel("key", "workspace", only=names)], auto=names)
+    await tracker.track(5, telegram_id=7)  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ from gp_aiogram.decorators import (
     signature_of,
 )
 from gp_aiogram.errors import short_repr
+from gp_aiogram.model.event import EventName
 from gp_aiogram.tracker.user_tracker import UserTracker
 
 logger = logging.getLogger("gp_aiogram.emit")
@@ -43,12 +44,12 @@ class _Tracked:
 
     @overload
     def __call__(
-        self, callback: Handler, name: str, /, **arguments: Unpack[SpecArguments]
+        self, callback: Handler, name: EventName, /, **arguments: Unpack[SpecArguments]
     ) -> Handler: ...
 
     @overload
     def __call__(
-        self, name: str, /, **arguments: Unpack[SpecArguments]
+        self, name: EventName, /, **arguments: Unpack[SpecArguments]
     ) -> Callable[[Handler], Handler]: ...
 
     def __call__(self, callback: Any, name: str | None = None, /, **arguments: Any) -> Any:

@@ -13,7 +13,14 @@ from typing_extensions import Unpack
 
 from gp_aiogram.decorators import title_of
 from gp_aiogram.errors import short_repr
-from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, REFUND, Event, update_event_id
+from gp_aiogram.model.event import (
+    FIRST_DEPOSIT,
+    LATER_DEPOSIT,
+    REFUND,
+    Event,
+    EventName,
+    update_event_id,
+)
 from gp_aiogram.model.session import Session
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.arguments import DepositArguments, EventArguments, RefundArguments
@@ -156,7 +163,7 @@ class UserTracker:
     def _automatic_id(self, name: str) -> str:
         return update_event_id(self.bot_id, self.update_id, "auto", conversion_of(name))
 
-    async def track(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
+    async def track(self, name: EventName, **arguments: Unpack[EventArguments]) -> Event | None:
         """Record an event of this user; see :meth:`Tracker.track`.
 
         The same update makes the same event ids, so one that Telegram delivers twice counts once.
@@ -220,7 +227,7 @@ class UserTracker:
 
     # The same for what contains errors itself, as decorators do
 
-    async def record(self, name: str, **arguments: Unpack[EventArguments]) -> Event | None:
+    async def record(self, name: EventName, **arguments: Unpack[EventArguments]) -> Event | None:
         """Record an event as :meth:`track` does, but raise what fails.
 
         :raises EventError: when no event can be built from this.

@@ -168,7 +168,7 @@ async def test_a_locked_file_stops_the_start_with_a_clear_error(tmp_path: Path) 
     dp = Dispatcher()
     Tracker([], store=SQLiteStore(path)).setup(dp)
     async with Tracker([], store=SQLiteStore(path)):
-        with pytest.raises(StoreLocked, match="PostgreSQL or Redis"):
+        with pytest.raises(StoreLocked, match="a file of its own"):
             await dp.emit_startup()
 
 

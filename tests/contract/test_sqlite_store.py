@@ -224,7 +224,7 @@ async def test_a_file_that_could_not_be_opened_can_be_opened_later(path):
 
 async def test_a_second_store_in_this_process_is_locked_out(store, outbox, path):
     second = SQLiteStore(path)
-    with pytest.raises(StoreLocked, match="PostgreSQL or Redis"):
+    with pytest.raises(StoreLocked, match="a file of its own"):
         await second.open()
     with pytest.raises(StoreLocked):
         await second.outbox.accept(entry())
@@ -250,7 +250,7 @@ asyncio.run(main())
     with other_process(path, script) as owner:
         assert owner.stdout.readline() == "ready\n"
         assert look(path, "SELECT count(*) FROM event") == [(2,)]
-        with pytest.raises(StoreLocked, match=r"gp\.sqlite3.*PostgreSQL or Redis"):
+        with pytest.raises(StoreLocked, match=r"gp\.sqlite3.*a file of its own"):
             await SQLiteStore(path).open()
         owner.kill()
     async with opened(path) as store:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gp_aiogram import MemoryStore, StoreError, Tracker
+from gp_aiogram.tracker.journal import Journal
 from gp_aiogram.tracker.request import EventRequest
 
 
@@ -82,3 +83,28 @@ async def test_a_line_that_a_crash_has_torn_costs_no_other(tmp_path: Path) -> No
     async with Tracker([], store=store, journal=path) as tracker:
         assert await tracker.flush(5)
         assert (await tracker.stats()).counts["tracked"] == 1
+
+
+async def test_a_power_cut_at_any_byte_costs_no_line_that_was_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "gp.journal"
+    journal = Journal(path)
+    ends = [0]
+    for user in (7, 8, 9):
+        assert await journal.append({"kind": "opt_out", "telegram_id": user})
+        ends.append(path.stat().st_size)
+    await journal.close()
+    whole = path.read_bytes()
+    for cut in range(1, len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        after = Journal(path)
+        await after.load()
+        acknowledged = sum(end <= cut for end in ends[1:])
+        # A line that misses its line feed only was written, though nobody was told so.
+        assert acknowledged <= len(after) <= acknowledged + 1
+        assert await after.append({"kind": "opt_in", "telegram_id": 10})
+        users = [
+            line["telegram_id"] for user in (7, 8, 9, 10) for line in await after.of_user(user)
+        ]
+        assert users[:acknowledged] == [7, 8, 9][:acknowledged]
+        assert users[-1] == 10
+        await after.close()

@@ -76,8 +76,7 @@ class Place:
         except Timeout:
             msg = (
                 f"another process (or another store of this one) uses {self.path}. One SQLite "
-                "file serves one process: give each a file of its own, or let them share a "
-                "PostgreSQL or Redis store"
+                "file serves one process: stop the other one, or give each a file of its own"
             )
             raise StoreLocked(msg) from None
         self._locks.callback(lock.release)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gp_aiogram.errors import ConfigurationError, StoreError
+from gp_aiogram.errors import ConfigurationError, StoreError, short_repr
 from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.records import ContextQuery, UserContext
@@ -31,6 +31,12 @@ class SQLiteStore(Store):
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
         if str(path) in {"", ":memory:"}:
             msg = "SQLiteStore needs the path of a file; for tests without one use MemoryStore()"
+            raise ConfigurationError(msg)
+        if "://" in str(path):
+            msg = (
+                f"SQLiteStore takes a path, not {short_repr(path)}: write "
+                "SQLiteStore('gp.sqlite3'), or gp_aiogram.stores.from_url(...)"
+            )
             raise ConfigurationError(msg)
         self.path = Path(path)
         self._file = SQLiteFile(self.path)
