@@ -125,15 +125,17 @@ async def test_only_the_bot_that_was_addressed_replies(telegram, bot):
 
 
 async def test_a_silent_bot_is_told_apart_from_an_absent_one(telegram, bot):
-    telegram.timeout = 0.1
+    telegram.timeout = 1
     user = telegram.user(1001)
     with pytest.raises(TimeoutError, match=r"bot 42 sent nothing to user 1001.*has not asked"):
         await user.send("hello?")
     async with polling(shop(), bot):
-        await telegram.wait_until(lambda: user.messages)
+        await telegram.wait_until(lambda: user.messages, timeout=10)
         with pytest.raises(TimeoutError, match=r"was handed to the bot; since then .*: nothing"):
             await user.send("quiet")
+        telegram.timeout = 10
         await user.start()
+    telegram.timeout = 1
     async with polling(Dispatcher(), bot, allowed_updates=["message"]):
         with pytest.raises(TimeoutError, match=r"was dropped: .*\['message'\]"):
             await user.click("Deposit 10")
