@@ -45,11 +45,11 @@ class StoreLocked(StoreError):  # noqa: N818 - reads as what happened
     """Another process owns the store's file."""
 
 
-class StoreMismatch(StoreError):  # noqa: N818
+class StoreMismatch(StoreError):  # noqa: N818 - reads as what happened
     """The file belongs to another program or was written by a newer version."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818
+class StoreUnavailable(StoreError):  # noqa: N818 - reads as what happened
     """The store cannot work for the moment: locked by another program, disk full, no answer."""
 
 
@@ -82,7 +82,7 @@ class DeliveryFailed(DeliveryError):  # noqa: N818 - reads as what happened
         self.ambiguous = ambiguous
 
 
-class RateLimited(DeliveryError):  # noqa: N818
+class RateLimited(DeliveryError):  # noqa: N818 - reads as what happened
     """The destination asks to wait. No attempt is counted.
 
     :param reason: what happened.
@@ -98,11 +98,11 @@ class RateLimited(DeliveryError):  # noqa: N818
         self.retry_after = retry_after if is_number else None
 
 
-class DestinationMisconfigured(DeliveryError):  # noqa: N818
+class DestinationMisconfigured(DeliveryError):  # noqa: N818 - reads as what happened
     """Credentials, address or API version are wrong: pause, and keep the events."""
 
 
-class EventRejected(DeliveryError):  # noqa: N818
+class EventRejected(DeliveryError):  # noqa: N818 - reads as what happened
     """The destination will never take this event as it is.
 
     Raised for several events sent together, it says that at least one of them is bad; the courier
@@ -110,7 +110,7 @@ class EventRejected(DeliveryError):  # noqa: N818
     """
 
 
-class EventSkipped(DeliveryError):  # noqa: N818
+class EventSkipped(DeliveryError):  # noqa: N818 - reads as what happened
     """This event is not meant for this destination; it is settled without being sent."""
 
 

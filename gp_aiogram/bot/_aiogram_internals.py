@@ -54,7 +54,7 @@ def takes_text_only(handler: HandlerObject) -> bool:
 
 def _asks_for_text(magic: MagicFilter | None) -> bool:
     """Tell whether a filter is ``F.text`` or compares it with a text."""
-    operations = () if magic is None else magic._operations  # noqa: SLF001
+    operations = () if magic is None else magic._operations  # noqa: SLF001 - no public way
     if not operations or getattr(operations[0], "name", None) != "text":
         return False
     return all(

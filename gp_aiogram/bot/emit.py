@@ -112,6 +112,7 @@ async def _load_session(gp: UserTracker, event: TelegramObject) -> None:
         await asyncio.wait_for(gp.load(), _CHECKOUT_PATIENCE)
     except asyncio.TimeoutError:
         gp.tracker.counts["session_errors"] += 1
+        # No traceback: where it hung says nothing to an operator.
         logger.error("the session of %r could not be read in time; the checkout goes on", gp)  # noqa: TRY400
         gp.proceed_without_session()
 

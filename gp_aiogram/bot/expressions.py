@@ -44,7 +44,7 @@ def why_nothing(argument: object, event: object) -> str:
 
 def describe_magic(expression: MagicFilter) -> str:
     """Return an expression as it is in the code, as far as its parts can be read."""
-    return "F" + "".join(map(_describe_operation, expression._operations))  # noqa: SLF001
+    return "F" + "".join(map(_describe_operation, expression._operations))  # noqa: SLF001 - no public way
 
 
 def _describe_operation(operation: BaseOperation) -> str:

@@ -32,5 +32,5 @@ def platform_name(destination: Destination, event: Event) -> str:
 def own_names(destination: Destination) -> Collection[str]:
     """Return the events for which a destination has another name than ours."""
     if isinstance(destination, AdDestination | GramPixel):
-        return destination._event_names  # noqa: SLF001
+        return destination.event_names
     return ()

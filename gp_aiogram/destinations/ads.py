@@ -52,7 +52,7 @@ class AdDestination(HTTPDestination):
             proxy=proxy,
             transport=transport,
         )
-        self._event_names = event_names
+        self.event_names = event_names
         self._converter = converter
         self.convertible_currencies = converter.convertible
 
@@ -61,7 +61,7 @@ class AdDestination(HTTPDestination):
 
         No platform has one of its own: what it has counted stays counted.
         """
-        return super().accepts(event) and (event.name != REFUND or REFUND in self._event_names)
+        return super().accepts(event) and (event.name != REFUND or REFUND in self.event_names)
 
     def knows_currency(self, currency: str) -> bool:
         """Tell whether the platform takes a currency, or a rate converts it."""
@@ -69,7 +69,7 @@ class AdDestination(HTTPDestination):
 
     def platform_name(self, event: Event) -> str:
         """Return what the platform calls an event."""
-        return self._event_names.get(event.name, event.name)
+        return self.event_names.get(event.name, event.name)
 
 
 def external_ids(event: Event, platform: str) -> str | list[str]:

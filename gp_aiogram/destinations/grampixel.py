@@ -86,7 +86,7 @@ class GramPixel(HTTPDestination):
             raise ConfigurationError(msg)
         self.workspace_id = _validate_workspace(workspace_id)
         self.ambiguous = ambiguous
-        self._event_names = validate_event_names("GramPixel(event_names=...)", event_names)
+        self.event_names = validate_event_names("GramPixel(event_names=...)", event_names)
 
     def __repr__(self) -> str:
         return f"GramPixel(workspace_id={self.workspace_id!r}, name={self.name!r})"
@@ -94,7 +94,7 @@ class GramPixel(HTTPDestination):
     def prepare(self, event: Event) -> _Conversion:
         """Build the body of a request."""
         body: dict[str, Any] = {
-            "event_name": self._event_names.get(event.name, event.name),
+            "event_name": self.event_names.get(event.name, event.name),
             "telegram_id": event.telegram_id,
             "workspace_id": self.workspace_id,
         }

@@ -321,7 +321,7 @@ class Store:
             session_id = None if session is None else session.session_id
         try:
             profile = await self.profiles.profile(query.touch.telegram_id, session_id)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - as above
             failures["profile"] = error
         keys = await self.outbox.known_keys(query.keys) if query.keys else ()
         return UserContext(session, profile, keys, failures)

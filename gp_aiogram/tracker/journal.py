@@ -57,7 +57,7 @@ class Journal:
                 try:
                     await asyncio.to_thread(self._file.append, [line])
                 except OSError as error:
-                    logger.error("requests are kept in memory: %s", error)  # noqa: TRY400
+                    logger.error("requests are kept in memory: %s", error)  # noqa: TRY400 - it says all
                 else:
                     return True
             if len(self._memory) >= IN_MEMORY:
