@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from gp_aiogram.delivery.lane import Lane
 from gp_aiogram.delivery.trusted_time import TrustedTime
@@ -13,6 +15,7 @@ from gp_aiogram.delivery.waiting import contained, unless
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.stores.contract import Outbox
+from gp_aiogram.telemetry.telemetry import Telemetry
 
 logger = logging.getLogger("gp_aiogram.courier")
 
@@ -22,12 +25,16 @@ _CLOSING = 1.0
 #: Seconds before a lane that has ended by itself is started again.
 _RESTART_PAUSE = 5.0
 
+#: Seconds between two looks at what other processes have delivered.
+_LOOK_PAUSE = 0.1
+
 
 class Courier:
     """Runs a lane for each destination.
 
     :param clock: its monotonic time paces the requests; this machine's unless a test turns it.
     :param random: draws from [0, 1), for the spread of retries.
+    :param telemetry: observes what happens.
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class Courier:
         *,
         clock: Clock | None = None,
         random: Callable[[], float] = random.random,
+        telemetry: Telemetry | None = None,
     ) -> None:
         clock = clock or SystemClock()
         trusted_time = TrustedTime(clock.monotonic)
@@ -47,6 +55,7 @@ class Courier:
                 clock=clock,
                 trusted_time=trusted_time,
                 random=random,
+                telemetry=telemetry,
             )
             for destination in destinations
         }
@@ -61,7 +70,7 @@ class Courier:
         return self._tasks is not None
 
     def start(self) -> None:
-        """Begin to deliver; harmless when already running."""
+        """Begin to deliver. Does nothing when already running."""
         if self.running:
             return
         self._stopping = asyncio.Event()
@@ -94,12 +103,39 @@ class Courier:
         for task in (*tasks, *closings):
             _log_failure(task)
 
+    async def wait_for_others(self, timeout: float) -> bool:
+        """Wait until other processes have brought every delivery to its end.
+
+        Retries are waited for as well: what others have claimed cannot be told from what is to be
+        tried later.
+
+        :param timeout: seconds to wait at most.
+        :return: False when something is still pending.
+        """
+        deadline = time.monotonic() + timeout
+        while await self._is_pending():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(left, _LOOK_PAUSE))
+        return True
+
+    async def _is_pending(self) -> bool:
+        counts = await self._outbox.counts()
+        return any(counts.get(name, {}).get("pending") for name in self.lanes)
+
     async def flush(self, timeout: float) -> bool:
-        """Wait until nothing is due.
+        """Wait until nothing is due; what gathers for a batch goes out at once.
 
         :param timeout: seconds to wait at most.
         :return: False when something is still due, or when nobody delivers it.
         """
+        with ExitStack() as hurries:
+            for lane in self.lanes.values():
+                hurries.enter_context(lane.hurried())
+            return await self._idle_within(timeout)
+
+    async def _idle_within(self, timeout: float) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:

@@ -7,8 +7,10 @@ import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 
+from gp_aiogram.delivery.gathering import Gatherer
+from gp_aiogram.delivery.lease import Lease
 from gp_aiogram.delivery.pacing import Pacer, PacerState
 from gp_aiogram.delivery.sending import Sender
 from gp_aiogram.delivery.stats import DeliveryCount
@@ -18,15 +20,22 @@ from gp_aiogram.destinations.base import Destination
 from gp_aiogram.model.clock import Clock, SystemClock
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.records import Claim
+from gp_aiogram.telemetry.telemetry import Telemetry
 
 logger = logging.getLogger("gp_aiogram.courier")
 
-#: Seconds after which a claimed delivery is due again if whoever claimed it is gone. A claim that
-#: is under way for longer is extended.
-LEASE = 120.0
+#: Seconds after which a claimed delivery is due again if whoever claimed it is gone. While a
+#: request is under way, its claim is extended in time.
+LEASE = 30.0
 
-#: Seconds to wait for a delivery to become due before looking all the same.
-LOOK_AGAIN = 60.0
+#: The same for a store that only this process can use: nobody else waits for its claims, and its
+#: event loop may stand still for a while without an event being sent twice.
+LONE_LEASE = 120.0
+
+#: Seconds to wait for a delivery to become due before looking all the same. Nobody is told when a
+#: claim ends, so that with the lease this is how long a killed worker's deliveries may wait: less
+#: than a minute.
+LOOK_AGAIN = 20.0
 
 #: Seconds for more events to gather when a destination of batches was just sent less than one.
 LINGER = 0.05
@@ -42,6 +51,7 @@ class Lane:
     :param trusted_time: by which ages are judged; shared by the lanes of a courier, so that a
         jump of the clock is told once.
     :param random: draws from [0, 1), for the spread of retries.
+    :param telemetry: observes what happens.
     """
 
     def __init__(
@@ -52,14 +62,25 @@ class Lane:
         clock: Clock | None = None,
         trusted_time: TrustedTime | None = None,
         random: Callable[[], float] = random.random,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.destination = destination
         self._outbox = outbox
-        monotonic = (clock or SystemClock()).monotonic
-        self._trusted_time = trusted_time or TrustedTime(monotonic)
-        self._pacer = Pacer(destination.name, monotonic)
-        self._sender = Sender(destination, outbox, self._pacer, random)
+        clock = clock or SystemClock()
+        self._monotonic = clock.monotonic
+        self._trusted_time = trusted_time or TrustedTime(clock.monotonic)
+        self._pacer = Pacer(destination.name, clock.monotonic)
+        self._sender = Sender(
+            destination,
+            outbox,
+            self._pacer,
+            random=random,
+            clock=clock,
+            telemetry=telemetry or Telemetry(),
+        )
+        self._gatherer = Gatherer(destination, outbox, clock.monotonic)
         self._rounds_under_way = 0
+        self._resumed = asyncio.Event()
         self._fell_short = False
 
     @property
@@ -76,6 +97,22 @@ class Lane:
     def counts(self) -> Counter[DeliveryCount]:
         """How many deliveries ended, in each state, and how many tries failed."""
         return self._sender.counts
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the destination may be called."""
+        return self._pacer.wait
+
+    def resume(self) -> bool:
+        """Call a destination at once that is waited for; False when it is not."""
+        resumed = self._pacer.resume()
+        if resumed:
+            self._resumed.set()
+        return resumed
+
+    def hurried(self) -> AbstractContextManager[None]:
+        """Hold back nothing meanwhile for a batch to fill."""
+        return self._gatherer.hurried()
 
     async def run(self, stopping: asyncio.Event, progress: Callable[[], None]) -> None:
         """Deliver until stopped; the round that is under way is finished.
@@ -113,11 +150,12 @@ class Lane:
         allowance = self._pacer.allowance(self._most)
         if not allowance:
             return self._pacer.wait
+        lease = Lease(self._monotonic, self._lease_seconds)
         claims = await self._claim(allowance)
         if not claims:
-            return LOOK_AGAIN
-        async with self._extended(claims):
-            await self._deliver(claims)
+            return self._gatherer.left or LOOK_AGAIN
+        async with self._extended(claims, lease):
+            await self._deliver(claims, lease)
         return self._pacer.wait
 
     async def _rest(self, pause: float, stopping: asyncio.Event) -> None:
@@ -126,11 +164,23 @@ class Lane:
         :param pause: what the last round returned.
         """
         if (wait := self._pacer.wait) > 0:
-            await unless(stopping, asyncio.sleep(wait))
+            await unless(stopping, self._pause(wait))
+        elif pause > 0 and self._gatherer.left > 0:
+            await unless(stopping, self._gatherer.rest())
         elif pause > 0:
             await unless(stopping, self._outbox.wait(self.destination.name, pause))
         elif self._fell_short:
             await unless(stopping, asyncio.sleep(LINGER))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless somebody resumes the destination."""
+        self._resumed.clear()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._resumed.wait(), seconds)
+
+    @property
+    def _lease_seconds(self) -> float:
+        return LONE_LEASE if self._outbox.one_process else LEASE
 
     @property
     def _most(self) -> int:
@@ -142,12 +192,12 @@ class Lane:
         The remains wait while the way back from an outage has room for fresh events only.
         """
         size = self.destination.batch_size
-        fresh = await self._claim_due(allowance)
+        fresh = await self._claim_gathered(allowance)
         count = len(fresh.deliveries)
         self._fell_short = 0 < count < min(size, allowance)
         room = size if allowance == self._most else min(size, allowance - count)
         if not room:
-            return [fresh]
+            return [fresh] if count else []
         try:
             remains = await self._claim_due(room, capped=True)
         except BaseException:
@@ -156,13 +206,30 @@ class Lane:
             raise
         return [claim for claim in (fresh, remains) if claim.deliveries]
 
+    async def _claim_gathered(self, limit: int) -> Claim:
+        """Claim what is due, unless it is to wait for others."""
+        name = self.destination.name
+        claim = await self._outbox.claim(name, limit, lease=self._lease_seconds)
+        goes = False
+        try:
+            goes = await self._gatherer.lets_go(claim, min(self.destination.batch_size, limit))
+        finally:
+            if not goes:
+                await self._outbox.release(claim.deliveries)
+        if goes:
+            return self._judged(claim)
+        return claim._replace(deliveries=())
+
     async def _claim_due(self, limit: int, *, capped: bool = False) -> Claim:
         """Claim what is due; ``now`` is then the time by which ages are judged."""
         name = self.destination.name
-        claim = await self._outbox.claim(name, limit, lease=LEASE, capped=capped)
+        claim = await self._outbox.claim(name, limit, lease=self._lease_seconds, capped=capped)
+        return self._judged(claim)
+
+    def _judged(self, claim: Claim) -> Claim:
         return claim._replace(now=self._trusted_time.judge(claim.now))
 
-    async def _deliver(self, claims: Sequence[Claim]) -> None:
+    async def _deliver(self, claims: Sequence[Claim], lease: Lease) -> None:
         """Send all batches together.
 
         :raises Exception: what the store raised, once every batch has ended.
@@ -170,7 +237,7 @@ class Lane:
         size = self.destination.batch_size
         ends = await asyncio.gather(
             *(
-                self._sender.deliver(claim.deliveries[start : start + size], claim.now)
+                self._sender.deliver(claim.deliveries[start : start + size], claim.now, lease)
                 for claim in claims
                 for start in range(0, len(claim.deliveries), size)
             ),
@@ -181,18 +248,22 @@ class Lane:
                 raise end
 
     @asynccontextmanager
-    async def _extended(self, claims: Sequence[Claim]) -> AsyncIterator[None]:
+    async def _extended(self, claims: Sequence[Claim], lease: Lease) -> AsyncIterator[None]:
         """Keep claims from ending while deliveries are under way."""
-        keeper = asyncio.create_task(self._extend(claims))
+        keeper = asyncio.create_task(self._extend(claims, lease))
         try:
             yield
         finally:
             keeper.cancel()
 
-    async def _extend(self, claims: Sequence[Claim]) -> None:
+    async def _extend(self, claims: Sequence[Claim], lease: Lease) -> None:
+        seconds = self._lease_seconds
         while True:
-            await asyncio.sleep(LEASE / 3)
+            await asyncio.sleep(seconds / 3)
+            asked = self._monotonic()
             try:
-                await asyncio.gather(*(self._outbox.extend(claim, LEASE) for claim in claims))
+                await asyncio.gather(*(self._outbox.extend(claim, seconds) for claim in claims))
             except Exception:
                 logger.exception("%s: a claim could not be extended", self.destination.name)
+            else:
+                lease.renewed(asked)

@@ -40,6 +40,8 @@ def _level_and_end(outcome: Outcome) -> tuple[int, str] | None:
         return logging.ERROR, "given up"
     if outcome.state == "skipped":
         return logging.INFO, "skipped"
+    if outcome.state == "pending" and outcome.receipt and not outcome.delivery.receipt:
+        return logging.INFO, "not settled yet"
     if outcome.state == "delivered" or outcome.attempts == outcome.delivery.attempts:
         return None
     if outcome.attempts == 1:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from gp_aiogram.delivery.stats import DeliveryCount
 from gp_aiogram.destinations.base import Receipt
-from gp_aiogram.stores.records import Delivery, Outcome, State
+from gp_aiogram.stores.records import MAX_DELAY, Delivery, Outcome, State
+
+#: Why a request was cancelled.
+STOPPED = "stopped before an answer came"
 
 
 def delivered(delivery: Delivery, receipt: Receipt) -> Outcome:
@@ -52,8 +55,25 @@ def retried(delivery: Delivery, reason: str, *, delay: float, ambiguous: bool) -
         delay=delay,
         attempts=delivery.attempts + 1,
         reason=_doubted(reason, maybe_delivered=maybe_delivered),
+        receipt=delivery.receipt,
         maybe_delivered=maybe_delivered,
         batch_cap=delivery.batch_cap,
+    )
+
+
+def processing(delivery: Delivery, receipt: Receipt, *, check_after: float) -> Outcome:
+    """The destination took it and tells later what became of it.
+
+    :param check_after: seconds until it is asked.
+    """
+    return Outcome(
+        delivery,
+        "pending",
+        delay=min(check_after, MAX_DELAY),
+        attempts=delivery.attempts,
+        reason="taken, and what became of it is asked later",
+        receipt=receipt,
+        maybe_delivered=True,
     )
 
 
@@ -64,6 +84,7 @@ def put_back(delivery: Delivery) -> Outcome:
         "pending",
         attempts=delivery.attempts,
         reason=delivery.reason,
+        receipt=delivery.receipt,
         maybe_delivered=delivery.maybe_delivered,
         batch_cap=delivery.batch_cap,
     )
@@ -71,7 +92,7 @@ def put_back(delivery: Delivery) -> Outcome:
 
 def cut_off(delivery: Delivery) -> Outcome:
     """Its request was cancelled before an answer came: due now, and it may have been taken."""
-    reason = _doubted("stopped before an answer came", maybe_delivered=True)
+    reason = _doubted(STOPPED, maybe_delivered=True)
     return put_back(delivery)._replace(reason=reason, maybe_delivered=True)
 
 

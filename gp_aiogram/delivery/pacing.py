@@ -110,6 +110,18 @@ class Pacer:
         self._not_before = max(self._not_before, self._monotonic() + wait)
         self.state = "throttled"
 
+    def resume(self) -> bool:
+        """Have the destination called at once, with one event, although its wait is not over.
+
+        :return: False when nothing was waited for.
+        """
+        if self.wait <= 0:
+            return False
+        self._not_before = 0.0
+        self._probe_wait = PROBE_FIRST
+        self._ramp = 0
+        return True
+
     def refused(self, reason: str) -> None:
         """Note that credentials or address are wrong."""
         if self.state != "refused":

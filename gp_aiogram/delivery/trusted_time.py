@@ -63,7 +63,7 @@ class TrustedTime:
         return wall
 
     def _is_confirmed(self, look: _Look, drift: timedelta) -> bool:
-        """Tell whether the wall clock has stayed where it jumped for long enough."""
+        """Return whether the wall clock has stayed where it jumped for long enough."""
         if self._jump is None or abs(self._jump.drift(look)) > TOLERANCE:
             self._jump = look
             logger.warning(

@@ -80,7 +80,7 @@ async def limited(
     return task if task.done() or await _has_finished(task) else None
 
 
-def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
+def failure_of(task: asyncio.Future[Any]) -> BaseException | None:
     """Return what an ended task has raised, its own cancellation included."""
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 

@@ -40,3 +40,15 @@ TIKTOK_2025: Mapping[str, str] = {
     "Subscribe": "Lead",
     "JoinRequest": "Lead",
 }
+
+#: Snapchat's standard events (Conversions API v3, "Parameters"), which are written in capitals.
+SNAPCHAT: Mapping[str, str] = {
+    "FTD": "PURCHASE",
+    "DEP": "PURCHASE",
+    "Purchase": "PURCHASE",
+    "REG": "SIGN_UP",
+    "Subscribe": "SUBSCRIBE",
+    "JoinRequest": "SUBSCRIBE",
+    "INSTALL": "APP_INSTALL",
+    "TRIAL": "START_TRIAL",
+}

@@ -53,6 +53,18 @@ AutoName = Literal[
 
 AUTO_NAMES: frozenset[str] = frozenset(get_args(AutoName))
 
+#: The type of update that each of them is made of; Telegram must be asked to deliver it.
+UPDATE_TYPES: Mapping[str, str] = {
+    "Blocked": "my_chat_member",
+    "JoinRequest": "chat_join_request",
+    "Leave": "chat_member",
+    "Purchase": "message",
+    "Refund": "message",
+    "Start": "message",
+    "Subscribe": "chat_member",
+    "Subscription": "subscription",
+}
+
 #: What is known of a user: platform -> field -> value.
 Traits = Mapping[str, Mapping[str, str]]
 
@@ -69,21 +81,21 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, init=False)
 class Event:
-    """One conversion of one user. Build it with :func:`new_event`, which checks everything.
+    """One conversion of one user. Build it with :func:`~gp_aiogram.model.event.new_event`.
 
-    :param event_id: the same for every try and every destination; at most 128 characters.
+    :param event_id: the same for every attempt and every destination; up to 128 characters.
     :param name: event key, e.g. ``FTD``.
     :param event_time: when it happened, in UTC.
     :param telegram_id: the user.
     :param bot_id: the bot that the user talks to; None when unknown.
     :param session_id: the click it is credited to; None when unknown.
-    :param value: units of the currency, never minor units; None when the event has no amount.
+    :param value: units of the currency, never minor units; None if there is no amount.
     :param currency: ISO 4217 code, or another that a destination has a rate for; None when the
         event has no amount.
-    :param user_data: what else the caller wants to send; JSON values only.
-    :param click: what the landing page saw; None when nothing was registered for the session.
-    :param traits: what is known of the user, by platform and field, normalised and hashed as that
-        platform wants it.
+    :param user_data: further data to send; JSON values only.
+    :param click: the ad click of the session; None if none was registered.
+    :param traits: what you told ``identify()``, by platform and field, normalised and hashed as
+        that platform requires.
     :param bot_username: of the bot, without ``@``; None when unknown.
     """
 
@@ -205,7 +217,7 @@ def new_event(
     :param event_id: None draws a new one.
     :param value: int, float, Decimal or numeric string, in units of the currency.
     :param currency: ISO 4217 code; USD when a value comes without one, as GramPixel assumes.
-    :param user_data: what else to send; see :func:`validate_user_data`.
+    :param user_data: what else to send; see ``validate_user_data``.
     :param convertible: codes of no ISO 4217 that ``currency`` may be, in upper case, because a
         destination has a rate for them: ``USDT``.
     :raises EventError: the text names the rule that was broken, and shows nothing personal.
@@ -287,7 +299,7 @@ def validate_text(what: str, value: object, longest: int = MAX_ID_LENGTH) -> str
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Tell whether a value is a text that every database can keep (no lone surrogates)."""
+    """Return whether a value is a text that every database can keep (no lone surrogates)."""
     try:
         return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:

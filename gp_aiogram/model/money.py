@@ -109,7 +109,7 @@ def json_number(value: Decimal) -> int | float:
 
 
 def is_iso(code: str) -> bool:
-    """Tell whether this is a currency of ISO 4217 that somebody can be charged in."""
+    """Return whether this is a currency of ISO 4217 that somebody can be charged in."""
     try:
         currency_code(code)
     except EventError:
@@ -118,7 +118,7 @@ def is_iso(code: str) -> bool:
 
 
 def is_stars(currency: object) -> bool:
-    """Tell whether this is the code of Telegram Stars."""
+    """Return whether this is the code of Telegram Stars."""
     return isinstance(currency, str) and currency.strip().upper() == TELEGRAM_STARS
 
 
@@ -144,11 +144,11 @@ def from_minor_units(total: int, currency: str) -> tuple[Decimal, str]:
 
 @dataclass(frozen=True)
 class Stars:
-    """What a Telegram Star is worth, since no ad platform counts in stars.
+    """What a Telegram Star is worth. No ad platform accepts Stars as a currency.
 
-    :param rate: units of the currency for one star; by default what Telegram pays a developer.
+    :param rate: units of the currency per Star; by default what Telegram pays developers.
     :param currency: ISO 4217 code.
-    :raises ConfigurationError: when the rate or the currency cannot work.
+    :raises ConfigurationError: when the rate or the currency is invalid.
     """
 
     rate: Decimal = Decimal("0.013")
@@ -171,16 +171,16 @@ class Stars:
 
     @staticmethod
     def count(stars: object) -> int | float:
-        """Return how many stars there are, as JSON writes numbers.
+        """Return an amount of Stars as a JSON number.
 
-        :raises EventError: when this is no amount.
+        :raises EventError: when it is not a valid amount.
         """
         return json_number(_number(stars, TELEGRAM_STARS))
 
     def worth(self, stars: object) -> Decimal:
-        """Return what so many stars are worth, in :attr:`currency`.
+        """Return what an amount of Stars is worth, in ``currency``.
 
-        :raises EventError: when this is no amount.
+        :raises EventError: when it is not a valid amount.
         """
         number = _number(stars, TELEGRAM_STARS)
         return amount(_CONTEXT.multiply(number, self.rate), self.currency)
@@ -223,15 +223,19 @@ class CurrencyConverter:
         if not self._takes(code):
             msg = (
                 f"{code} is no currency that the platform takes: set what one unit is worth, "
-                f"{self._owner}(rates={{'{code}': ('USD', Decimal(...))}})"
+                f"{self._owner}(rates={{'{code}': ('{self._example()}', Decimal(...))}})"
             )
             raise EventError(msg)
         return amount(value, code), code
 
     def supports(self, currency: str) -> bool:
-        """Tell whether the platform takes a currency, or a rate converts it."""
+        """Return whether the platform takes a currency, or a rate converts it."""
         code = currency.strip().upper()
         return code in self._rates or self._takes(code)
+
+    def _example(self) -> str:
+        """Return a currency that the platform takes."""
+        return DEFAULT_CURRENCY if self._takes(DEFAULT_CURRENCY) else min(self._supported or ())
 
     def _takes(self, code: str) -> bool:
         return _is_iso(code) if self._supported is None else code in self._supported
@@ -252,7 +256,7 @@ class CurrencyConverter:
 
 
 def _target_and_rate(pair: object) -> tuple[str, Decimal]:
-    """Return a pair's currency and rate, or no currency when the pair makes no sense."""
+    """Return a pair's currency and rate, or no currency when the pair is invalid."""
     if not isinstance(pair, (tuple, list)) or len(pair) != len(("currency", "rate")):
         return "", Decimal(0)
     try:
@@ -292,6 +296,12 @@ def _shown(text: str) -> str:
 @lru_cache(maxsize=256)
 def _smallest(code: str) -> Decimal:
     return Decimal((0, (1,), -_exponent(code)))
+
+
+@lru_cache(maxsize=1)
+def iso_codes() -> tuple[str, ...]:
+    """Return every code of ISO 4217 that somebody can be charged in, sorted."""
+    return tuple(sorted(one.code for one in Currency if _is_iso(one.code)))
 
 
 @lru_cache(maxsize=256)

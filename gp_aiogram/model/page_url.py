@@ -45,7 +45,7 @@ def without_personal_data(url: str) -> str:
 
 
 def holds_personal_data(text: str) -> bool:
-    """Tell whether a text is personal data, or holds an address or JSON that names some."""
+    """Return whether a text is personal data, or holds an address or JSON that names some."""
     if "=" not in text and _is_plain(text):
         return False
     shown = readable(text)
@@ -56,7 +56,7 @@ def holds_personal_data(text: str) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    """Tell whether nothing but a parameter's name can tell that this is personal data."""
+    """Return whether nothing but a parameter's name can tell that this is personal data."""
     return text.isascii() and not any(map(text.__contains__, "@+%\"'"))
 
 

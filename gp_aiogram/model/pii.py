@@ -69,7 +69,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 
 
 def looks_personal(value: object) -> bool:
-    """Tell whether a value is a text that holds an e-mail address or a phone number.
+    """Return whether a value is a text that holds an e-mail address or a phone number.
 
     However it is written: percent-encoded, in full width, with invisible characters.
     """
@@ -84,7 +84,7 @@ def looks_personal(value: object) -> bool:
 
 
 def looks_like_number(value: object) -> bool:
-    """Tell whether a value holds what is a phone number if its name says so."""
+    """Return whether a value holds what is a phone number if its name says so."""
     if isinstance(value, str):
         return _NUMBER_TEXT.search(readable(value)) is not None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -127,12 +127,12 @@ _PERSONAL_WORDS = _EMAIL_WORDS | _PHONE_WORDS | frozenset(_OTHERS.split())
 
 
 def names_email(terms: frozenset[str]) -> bool:
-    """Tell whether the terms of a key say that an e-mail address stands under it."""
+    """Return whether the terms of a key say that an e-mail address stands under it."""
     return not _EMAIL_WORDS.isdisjoint(terms) or _glued(terms, "email")
 
 
 def names_phone(terms: frozenset[str]) -> bool:
-    """Tell whether the terms of a key say that a phone number stands under it."""
+    """Return whether the terms of a key say that a phone number stands under it."""
     return not _PHONE_WORDS.isdisjoint(terms) or _glued(terms, "phone")
 
 
@@ -143,7 +143,7 @@ def _glued(terms: frozenset[str], kind: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_personal_key(key: str) -> bool:
-    """Tell whether what has this name is personal data."""
+    """Return whether what has this name is personal data."""
     terms = terms_of(words_of(key))
     return (
         readable(key).lower() in _PERSONAL_KEYS

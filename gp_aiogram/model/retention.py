@@ -11,12 +11,12 @@ from gp_aiogram.model.session import LONGEST_WINDOW
 
 @dataclass(frozen=True)
 class Retention:
-    """How long what is stored is kept; once-keys are kept for ever, as digests that name nobody.
+    """How long stored data is kept. Once-keys are kept forever, as anonymous digests.
 
-    :param sessions: touches of users, and clicks with their invite links, by their own time; a
-        tracker keeps them for its attribution window at least.
-    :param events: events that every destination has settled, by the time of their acceptance.
-    :param dead_letters: events of which a delivery was given up, likewise.
+    :param sessions: touches of users, and clicks with their invite links, since they happened. A
+        tracker keeps them at least for its attribution window.
+    :param events: events that every destination has settled, since they were accepted.
+    :param dead_letters: events with a dead letter, since they were accepted.
     :raises ConfigurationError: when one of them is no positive timedelta of at most 36500 days.
     """
 

@@ -90,7 +90,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _is_small_and_flat(user_data: object) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a copy is all that JSON would make of this, and surely a short one."""
+    """Return whether a copy is all that JSON would make of this, and surely a short one."""
     if type(user_data) is not dict or len(user_data) > _FEW:
         return False
     length = 0

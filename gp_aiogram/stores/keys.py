@@ -15,7 +15,9 @@ from typing import Literal, NamedTuple
 #: Bytes of a store's own key, and of a digest.
 SALT_SIZE, DIGEST_SIZE = 32, 16
 
-KeyKind = Literal["user", "order", "deposit", "claimed_order", "event_id", "opt_out"]
+KeyKind = Literal[
+    "user", "order", "deposit", "claimed_order", "event_id", "opt_out", "request", "alert"
+]
 
 
 class OnceKey(NamedTuple):
@@ -23,8 +25,10 @@ class OnceKey(NamedTuple):
 
     :param kind: what the key guards: one event per ``user``, per ``order``, one ``deposit`` per
         order, one event per ``event_id``, whatever its name. ``claimed_order`` marks an order
-        whose bot was named, ``opt_out`` a user who wants nothing recorded.
-    :param value: the order's number, the event id, or the user's Telegram id, as text.
+        whose bot was named, ``opt_out`` a user who wants nothing recorded, ``request`` a request
+        that came with an ``Idempotency-Key``, ``alert`` a trouble that admins were told of.
+    :param value: the order's number, the event id, the ``Idempotency-Key``, or the user's Telegram
+        id, as text.
     :param name: event name; empty where the kind is enough.
     :param bot_id: None means whichever bot.
     :param telegram_id: of a key that holds for one user only; None where the value tells.
@@ -46,7 +50,7 @@ class OnceKey(NamedTuple):
             return f"opted out:{self.value}"
         if self.kind == "user":
             return f"user:{self.bot_id or 0}:{self.value}:{self.name}"
-        if self.telegram_id is not None or self.kind == "event_id":
+        if self.telegram_id is not None or self.kind in ("event_id", "request", "alert"):
             return None
         return f"key:{self.name or self.kind}:{self.value}"
 
@@ -72,6 +76,21 @@ def deposit_key(bot_id: int | None, order: str) -> OnceKey:
 def opt_out_key(telegram_id: int) -> OnceKey:
     """Return the key of a user who wants nothing recorded, whichever bot they talk to."""
     return OnceKey("opt_out", str(telegram_id))
+
+
+def alert_key(trouble: str) -> OnceKey:
+    """Return the key of a trouble that admins were told of, so that they are told once."""
+    return OnceKey("alert", trouble)
+
+
+def request_keys(scope: str, key: str, digest: str) -> tuple[OnceKey, OnceKey]:
+    """Return the key of a request, which lets one event through, and that of what it held.
+
+    :param scope: within which idempotency keys differ, such as a workspace.
+    :param key: the ``Idempotency-Key``.
+    :param digest: of what was asked for.
+    """
+    return OnceKey("request", key, scope), OnceKey("request", key, f"{scope} {digest}")
 
 
 def new_salt() -> bytes:

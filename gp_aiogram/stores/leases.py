@@ -52,12 +52,12 @@ class Leases(Generic[Key]):
         self._lease([key for key in keys if self.proves(token, key)], token, seconds)
 
     def holds(self, key: Key) -> bool:
-        """Tell whether somebody has claimed the key."""
+        """Return whether somebody has claimed the key."""
         lease = self._leases.get(key)
         return lease is not None and lease.until > self._clock.monotonic()
 
     def proves(self, token: str, key: Key) -> bool:
-        """Tell whether the token still holds the key."""
+        """Return whether the token still holds the key."""
         lease = self._leases.get(key)
         return lease is not None and lease.token == token and lease.until > self._clock.monotonic()
 

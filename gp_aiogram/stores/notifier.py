@@ -11,10 +11,17 @@ class Notifier:
 
     :param next_due: seconds until an unclaimed delivery of a destination is due: 0 when one is,
         None without any.
+    :param pause: seconds after which to look again although nobody has notified; without end
+        unless given.
     """
 
-    def __init__(self, next_due: Callable[[str], Awaitable[float | None]]) -> None:
+    def __init__(
+        self,
+        next_due: Callable[[str], Awaitable[float | None]],
+        pause: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
         self._next_due = next_due
+        self._pause = pause
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
     def notify(self, destinations: Iterable[str]) -> None:
@@ -22,6 +29,10 @@ class Notifier:
         for destination in destinations:
             for waiting in self._waiting.get(destination, ()):
                 waiting.set()
+
+    def notify_all(self) -> None:
+        """Have everybody look again."""
+        self.notify([*self._waiting])
 
     async def wait(self, destination: str, timeout: float) -> bool:
         """Wait until a delivery is due.
@@ -39,7 +50,8 @@ class Notifier:
                 left = deadline - loop.time()
                 if left <= 0:
                     return False
-                await _happens(changed, left if due is None else min(due, left))
+                soonest = left if due is None else min(due, left)
+                await _happens(changed, min(soonest, self._pause()))
                 changed.clear()
             return True
         finally:

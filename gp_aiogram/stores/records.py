@@ -44,19 +44,41 @@ class Entry(NamedTuple):
     marks: Collection[OnceKey] = ()
 
 
+class Try(NamedTuple):
+    """A failed try to deliver an event.
+
+    :param number: among the failed tries of its delivery, counted from 1. Replays go on counting.
+    :param at: when the answer came, or none did, in UTC; no finer than milliseconds.
+    :param outcome: ``failed``; ``unsure``, when it may have been taken without an answer;
+        ``rejected``; ``batch rejected``, when it shared a request with others; ``stopped``, when
+        the process ended before an answer came. Later versions may have more.
+    :param status: HTTP status of the answer; None without any.
+    :param reason: what was answered, or why nothing was, cut to a few hundred characters.
+    """
+
+    number: int
+    at: datetime
+    outcome: str
+    status: int | None
+    reason: str
+
+
 class Delivery(NamedTuple):
     """One event on its way to one destination.
 
-    :param attempts: how many failed tries counted so far.
-    :param since: when the trying began, in UTC: at acceptance, or at the last replay.
-    :param due: when it may be tried (again), in UTC; of interest while pending.
-    :param reason: why the last try failed, or why it is dead or skipped.
-    :param receipt: what the destination answered on success.
-    :param maybe_delivered: a try, this or an earlier one, may have succeeded without an answer.
-    :param batch_cap: at most so many events may share its next request, because a larger batch
-        was rejected; None means no limit of its own.
-    :param seq: number of the event in its store; a later event has a higher one.
-    :param token: the claim that this object stands for; empty when it was only looked at.
+    :param attempts: how many failed attempts counted so far.
+    :param since: since when it has been tried, in UTC: its acceptance, or the last replay.
+    :param due: when it may be tried (again), in UTC; of a settled delivery, when it was
+        settled.
+    :param reason: why the last attempt failed, or why it is dead or skipped.
+    :param receipt: the destination's answer on success.
+    :param maybe_delivered: an attempt may have succeeded although its answer was lost.
+    :param batch_cap: the most events that may share its next request, because a larger batch was
+        rejected; None sets no limit.
+    :param seq: number of the event in its store; later events have higher numbers.
+    :param token: of the claim through which you got it; empty if it was only read.
+    :param tries: the failed attempts; of many, the first and the last ones. Their numbers show how
+        many are left out. Empty if the outbox keeps none.
     """
 
     event: Event
@@ -71,6 +93,12 @@ class Delivery(NamedTuple):
     batch_cap: int | None = None
     seq: int = 0
     token: str = ""
+    tries: Sequence[Try] = ()
+
+    @property
+    def tries_left_out(self) -> int:
+        """How many failed tries there were beside :attr:`tries`."""
+        return self.tries[-1].number - len(self.tries) if self.tries else 0
 
 
 class Claim(NamedTuple):
@@ -94,6 +122,7 @@ class Outcome(NamedTuple):
     :param maybe_delivered: the destination may have got it although no answer says so.
     :param batch_cap: as of :class:`Delivery`.
     :param provisional: keep the claim, another outcome follows; this one stands if none does.
+    :param tries: the failed tries that are known from now on; None keeps those that are there.
     """
 
     delivery: Delivery
@@ -105,6 +134,7 @@ class Outcome(NamedTuple):
     maybe_delivered: bool = False
     batch_cap: int | None = None
     provisional: bool = False
+    tries: Sequence[Try] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +168,45 @@ class DeliveryFilter:
     unclaimed: bool = False
 
 
+class Span(NamedTuple):
+    """Which part of a numbered list is wanted.
+
+    :param after: only what has a higher number.
+    :param before: only what has a lower one; None sets no limit.
+    :param limit: the most to return.
+    :param newest: the highest number first, else the lowest.
+    """
+
+    after: int = 0
+    before: int | None = None
+    limit: int = 100
+    newest: bool = False
+
+
+class TouchRecord(NamedTuple):
+    """A touch as it is stored.
+
+    :param number: of the touch in its store; a later one has a higher one.
+    """
+
+    number: int
+    session: Session
+
+
+class EventRecord(NamedTuple):
+    """An event as it is stored, with everything that became of it.
+
+    :param seq: number of the event in its store, as of :class:`Delivery`.
+    :param accepted: when it was stored, in UTC.
+    :param deliveries: by destination, in the order of their names.
+    """
+
+    seq: int
+    event: Event
+    accepted: datetime
+    deliveries: Sequence[Delivery]
+
+
 class Change(NamedTuple):
     """What :meth:`~gp_aiogram.stores.contract.Outbox.transition` makes of deliveries.
 
@@ -159,6 +228,22 @@ class Profile:
 
     click: Click | None = None
     traits: Traits = field(default_factory=dict)
+
+
+class Unmatched(NamedTuple):
+    """A conversion that somebody has told of before its user turned up.
+
+    :param key: tells it from all others.
+    :param click_id: by which the user is known: a session id, or an id of a click.
+    :param at: when it was told, in UTC.
+    :param body: what was told, as JSON values. ``until``, if it is there, says in ISO format until
+        when it waits: a store that forgets by itself keeps it for longer than that.
+    """
+
+    key: str
+    click_id: str
+    at: datetime
+    body: Mapping[str, Any]
 
 
 class ContextQuery(NamedTuple):

@@ -14,7 +14,7 @@ import pytest
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Event
 from gp_aiogram.stores import keys
-from gp_aiogram.stores.records import DeliveryFilter, Outcome
+from gp_aiogram.stores.records import DeliveryFilter, Outcome, Try
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.testing.samples import claim_one, deliveries_of, entry
@@ -63,6 +63,10 @@ EVENT, EARLIER_EVENT = (
     for more in ({}, {"half an emoji": "\ud83c", "huge": -(2**70)})
 )
 RECEIPT = {"events_received": 1, "fbtrace_id": "Aé"}
+TRIES = (
+    Try(1, NOON + timedelta(milliseconds=123), "failed", 503, "HTTP 503: später"),
+    Try(2, NOON + timedelta(minutes=1), "unsure", None, "no answer within 60 s"),
+)
 
 
 @pytest.fixture
@@ -90,9 +94,10 @@ async def write_rows(path):
         await store.profiles.add_click("gp_a1b2c3", CLICK)
         await store.outbox.accept(entry(EVENT))
         delivery = await claim_one(store.outbox)
-        await store.outbox.settle(
-            [Outcome(delivery, "delivered", attempts=1, reason="no", receipt=RECEIPT, batch_cap=3)]
+        outcome = Outcome(
+            delivery, "delivered", attempts=1, reason="no", receipt=RECEIPT, batch_cap=3
         )
+        await store.outbox.settle([outcome._replace(tries=TRIES)])
 
 
 async def test_rows_are_written_as_in_the_golden_files(path):
@@ -106,11 +111,17 @@ async def test_rows_are_written_as_in_the_golden_files(path):
             "SELECT receipt, seq, destination, state, since_ms, due_ms, attempts, reason,"
             " maybe_delivered, batch_cap FROM delivery"
         )
+        (tries,) = connection.execute("SELECT tries FROM delivery")
         (click,) = connection.execute("SELECT body, session_id, at_ms FROM click")
     assert event[1:] == (1, "e-every", "FTD", 7, 42, NOON_MS, None)
     assert delivery[1:] == (1, "a", "delivered", NOON_MS, NOON_MS, 1, "no", 0, 3)
     assert click[1:] == ("gp_a1b2c3", NOON_MS + 123)
-    for (body, *_), name in ((event, "event"), (delivery, "receipt"), (click, "click")):
+    for (body, *_), name in (
+        (event, "event"),
+        (delivery, "receipt"),
+        (tries, "tries"),
+        (click, "click"),
+    ):
         assert json.loads(body) == json.loads(golden(f"{name}.json"))
 
 
@@ -120,13 +131,14 @@ async def test_rows_of_the_golden_files_are_read(path):
         for table, column, name in (
             ("event", "body", "event.json"),
             ("delivery", "receipt", "receipt.json"),
+            ("delivery", "tries", "tries.json"),
             ("click", "body", "click.json"),
         ):
             connection.execute(f"UPDATE {table} SET {column} = ?", (golden(name),))
         connection.commit()
     async with opened(path) as store:
         (delivery,) = await store.outbox.select(DeliveryFilter())
-        assert (delivery.event, delivery.receipt) == (EVENT, RECEIPT)
+        assert (delivery.event, delivery.receipt, delivery.tries) == (EVENT, RECEIPT, TRIES)
         assert (await store.profiles.profile(7, "gp_a1b2c3")).click == CLICK
 
 

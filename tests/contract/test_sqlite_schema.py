@@ -92,7 +92,7 @@ async def test_deliveries_stay_as_they_were(old):
         ("e-3", "a", "pending", 2, True),
         ("e-4", "a", "skipped", 0, False),
     ]
-    assert {one.batch_cap for one in found} == {None}
+    assert {(one.batch_cap, *one.tries) for one in found} == {(None,)}
     by_id = {one.event.event_id: one for one in found}
     assert by_id["e-1"].reason == "HTTP 400: no"
     assert by_id["e-4"].reason == "no click"
@@ -132,6 +132,7 @@ async def test_touches_clicks_and_traits_are_there(old):
     profile = await old.profiles.profile(USER, "gp_a1b2c3")
     assert profile.click.fbclid == "IwAR0aBcD_-e"
     assert profile.traits == {"leadsail": {"lead_id": "lead_1"}, "meta": {"em": "a" * 64}}
+    assert list(await old.profiles.users_of_lead("lead_1")) == [USER]
 
 
 FIRST_DEPOSIT = user_key(BOT, USER, "FTD")

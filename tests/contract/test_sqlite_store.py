@@ -13,15 +13,16 @@ from datetime import timedelta
 
 import pytest
 
+from fixtures.odd_tries import UNREADABLE_TRIES
 from gp_aiogram import Tracker
 from gp_aiogram.errors import ConfigurationError, StoreError, StoreLocked, StoreMismatch
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.model.session import Session, SessionQuery
 from gp_aiogram.stores.contract import Store
+from gp_aiogram.stores.recent import OVERHEAD, RecentEvents
 from gp_aiogram.stores.records import Change, ContextQuery, DeliveryFilter, Outcome, Profile
 from gp_aiogram.stores.sqlite import SQLiteStore, selection
 from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
-from gp_aiogram.stores.sqlite.recent import OVERHEAD, RecentEvents
 from gp_aiogram.stores.sqlite.selection import Selection
 from gp_aiogram.testing import ManualClock
 from gp_aiogram.testing.samples import (
@@ -224,7 +225,7 @@ async def test_a_file_that_could_not_be_opened_can_be_opened_later(path):
 
 async def test_a_second_store_in_this_process_is_locked_out(store, outbox, path):
     second = SQLiteStore(path)
-    with pytest.raises(StoreLocked, match="a file of its own"):
+    with pytest.raises(StoreLocked, match=r"a file of its own.*PostgresStore"):
         await second.open()
     with pytest.raises(StoreLocked):
         await second.outbox.accept(entry())
@@ -675,6 +676,27 @@ async def test_a_click_that_cannot_be_read_costs_nothing_else(store):
     assert not context.failures
 
 
+async def test_what_is_delivered_at_once_takes_no_room_for_tries(outbox, path):
+    await fill(outbox, "e1")
+    await outbox.settle([Outcome(await claim_one(outbox), "delivered")])
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        assert connection.execute("SELECT state, tries FROM delivery").fetchall() == [
+            ("delivered", None)
+        ]
+
+
+@pytest.mark.parametrize("text", [*UNREADABLE_TRIES, 7, b"\xff"], ids=str)
+async def test_tries_that_cannot_be_read_are_left_out(path, caplog, text):
+    async with opened(path) as store:
+        await fill(store.outbox, "e1")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE delivery SET tries = ?", (text,))
+        connection.commit()
+    async with opened(path) as store:
+        assert (await claim_one(store.outbox)).tries == ()
+    assert "a stored list of tries cannot be read" in caplog.text
+
+
 async def test_a_file_that_cannot_be_read_is_told_once(store, path, monkeypatch):
     second = SQLiteStore(path)
     with pytest.raises(StoreLocked):
@@ -689,7 +711,7 @@ def found_of(recent, count):
 
 
 def test_the_youngest_events_are_kept_up_to_a_size(monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.sqlite.recent.ENOUGH", 2 * (OVERHEAD + 50))
+    monkeypatch.setattr("gp_aiogram.stores.recent.ENOUGH", 2 * (OVERHEAD + 50))
     recent = RecentEvents()
     for seq in range(5):
         recent.add(seq, sample(f"e{seq}"), 50)
@@ -702,7 +724,7 @@ def test_the_youngest_events_are_kept_up_to_a_size(monkeypatch):
 
 
 async def test_events_are_claimed_from_memory_and_else_from_the_file(store, outbox, monkeypatch):
-    monkeypatch.setattr("gp_aiogram.stores.sqlite.recent.ENOUGH", 1)
+    monkeypatch.setattr("gp_aiogram.stores.recent.ENOUGH", 1)
     events = [sample(f"e{n}", user_data={"n": n}) for n in range(5)]
     for event in events:
         await outbox.accept(entry(event))
@@ -799,6 +821,15 @@ async def test_whoever_waits_looks_into_both_indexes(store, outbox, path):
     assert "INDEX delivery_due (" in text
     assert "INDEX delivery_capped (" in text
     assert not any(scans(plan, "delivery") or "B-TREE" in str(plan) for plan in plans)
+
+
+async def test_the_age_of_what_is_pending_is_the_first_row_of_both_indexes(store, outbox, path):
+    await fill(outbox, *(f"e{n}" for n in range(100)))
+    plans = await plans_of(store, path, outbox.oldest_pending("a"))
+    assert len(plans) == 2
+    for plan, index in zip(plans, ("delivery_due", "delivery_capped"), strict=True):
+        assert len(plan) == 1, plan
+        assert f"delivery USING INDEX {index} (destination=?)" in plan[0]
 
 
 @pytest.mark.parametrize("destination", ["a", None])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import tempfile
 from pathlib import Path
 
+import asyncpg
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fixtures.outbox_model import OutboxModel, key_of
+from fixtures.postgres import DSN, ServerClock, drop_schema, empty, make_schema, require_server
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.stores.keys import OnceKey
 from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.postgres import PostgresStore
 from gp_aiogram.stores.records import (
     MAX_DELAY,
     STATES,
@@ -101,6 +106,12 @@ class OutboxMachine(RuleBasedStateMachine):
     def make_store(self, folder, clock):
         raise NotImplementedError
 
+    def make_clock(self):
+        return ManualClock()
+
+    #: Whether claims end by the wall clock.
+    leases_by_wall = False
+
     #: Whether a store made in a folder finds what another has left there.
     survives = False
 
@@ -108,10 +119,10 @@ class OutboxMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp())
-        self.clock = ManualClock()
+        self.clock = self.make_clock()
         self.store = self.make_store(self.folder / "0", self.clock)
         self.stores = [self.store]
-        self.model = OutboxModel(self.clock)
+        self.model = OutboxModel(self.clock, leases_by_wall=self.leases_by_wall)
         #: Made at any time, perhaps over.
         self.claims: list[Claim] = []
 
@@ -458,3 +469,67 @@ TestSQLiteStore = machine(
     lambda folder, clock: SQLiteStore(folder / "gp.sqlite3", clock=clock),
     survives=True,
 )
+
+
+class ShownClock(ServerClock):
+    """A server's clock that is turned outside of coroutines."""
+
+    def __init__(self, loop, connection, schema):
+        super().__init__(connection, schema)
+        self._loop = loop
+
+    def advance(self, seconds):
+        super().advance(seconds)
+        self._loop.run_until_complete(self.show())
+
+    def jump(self, seconds):
+        super().jump(seconds)
+        self._loop.run_until_complete(self.show())
+
+
+class PostgresMachine(OutboxMachine):
+    """Two stores on one schema, as of two processes, take turns."""
+
+    schema = ""
+    leases_by_wall = True
+
+    def make_clock(self):
+        self.connection = self.run(asyncpg.connect(DSN))
+        self.run(empty(self.connection, self.schema))
+        clock = ShownClock(self.loop, self.connection, self.schema)
+        self.run(clock.install())
+        return clock
+
+    def make_store(self, folder, clock):
+        return PostgresStore(DSN, self.schema)
+
+    def __init__(self):
+        super().__init__()
+        self.stores.append(PostgresStore(DSN, self.schema))
+        self.turns = itertools.cycle(self.stores)
+
+    @property
+    def outbox(self):
+        return next(self.turns).outbox
+
+    def teardown(self):
+        try:
+            self.run(self.connection.close())
+        finally:
+            super().teardown()
+
+
+class TestPostgresStore(PostgresMachine.TestCase):
+    settings = settings(
+        deadline=None,
+        max_examples=8,
+        stateful_step_count=30,
+        suppress_health_check=list(HealthCheck),
+    )
+
+    @pytest.fixture(autouse=True)
+    def _schema(self):
+        require_server()
+        PostgresMachine.schema = make_schema()
+        yield
+        drop_schema(PostgresMachine.schema)

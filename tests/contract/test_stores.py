@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections import Counter
 from contextlib import suppress
-from datetime import timedelta
 
 import pytest
 
+from fixtures.limited_touches import LimitedTouches
+from gp_aiogram import Tracker
+from gp_aiogram.errors import StoreUnavailable
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.session import Session, SessionQuery
-from gp_aiogram.stores import touch_limit
-from gp_aiogram.stores.contract import ProfileStore, SessionStore, Store
+from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore, Store, UserStore
 from gp_aiogram.stores.memory import MemoryStore
-from gp_aiogram.stores.memory import sessions as memory_sessions
-from gp_aiogram.stores.records import ContextQuery, Profile, UserContext
+from gp_aiogram.stores.memory.outbox import MemoryOutbox
+from gp_aiogram.stores.records import (
+    ContextQuery,
+    DeliveryFilter,
+    Outcome,
+    Profile,
+    Span,
+    UserContext,
+)
 from gp_aiogram.stores.sqlite import SQLiteStore
+from gp_aiogram.stores.sqlite import listing as sqlite_listing
 from gp_aiogram.stores.sqlite import outbox as sqlite_outbox
 from gp_aiogram.stores.sqlite import selection as sqlite_selection
-from gp_aiogram.stores.sqlite import sessions as sqlite_sessions
 from gp_aiogram.testing import (
     ManualClock,
     OutboxContract,
     ProfileStoreContract,
     SessionStoreContract,
     StoreContract,
+    TriesContract,
 )
+from gp_aiogram.testing.listing_contract import EventListingContract, TouchListingContract
 from gp_aiogram.testing.samples import LEASE, NOON, claim_all, claim_one, fill, key
 
 DAY = 24 * 60 * 60.0
@@ -46,44 +55,15 @@ class OneProcessContract(StoreContract):
         assert len(await claim_all(outbox)) == 1
 
 
-class LimitedContract(OneProcessContract):
-    """What is promised by stores that limit the touches of a user."""
+class LimitedContract(LimitedTouches, TouchListingContract, TriesContract, OneProcessContract):
+    """What is promised by stores that limit and list touches, and keep failed tries."""
 
-    @pytest.fixture(autouse=True)
-    def few_touches(self, monkeypatch):
-        for module in (memory_sessions, sqlite_sessions, touch_limit):
-            monkeypatch.setattr(module, "MAX_TOUCHES", 20)
-
-    async def test_the_first_and_the_last_touches_of_a_bot_stay(self, sessions, caplog):
-        def touch(number, bot=42, user=7):
-            at = NOON + timedelta(minutes=number)
-            return Session(bot, user, f"gp_{number}", "start", at, f"gp_{number}")
-
-        others = [touch(0, bot=43), touch(1, bot=43), touch(2, bot=None)]
-        ours = [touch(number) for number in range(3, 40)]
-        for added in [*others, *ours, touch(1, user=8)]:
-            await sessions.add(added)
-        kept = [*others, ours[0], *ours[-16:]]
-        assert list(await sessions.history(7)) == kept
-        assert list(await sessions.history(8)) == [touch(1, user=8)]
-        await sessions.add(touch(-5))
-        assert list(await sessions.history(7)) == [touch(-5), *others, *ours[-16:]]
-        assert caplog.text.count("more than 20 touches") == 1
-
-    async def test_touches_that_come_at_once_are_limited(self, sessions):
-        touches = [
-            Session(42, 7, f"gp_{n}", "start", NOON + timedelta(minutes=n), "") for n in range(50)
-        ]
-        await asyncio.gather(*map(sessions.add, touches))
-        assert list(await sessions.history(7)) == [touches[0], *touches[-19:]]
-
-    async def test_a_user_of_many_bots_keeps_every_first_and_last_touch(self, sessions):
-        touches = [
-            Session(n % 25, 7, "gp_a", "start", NOON + timedelta(minutes=n), "") for n in range(50)
-        ]
-        for touch in touches:
-            await sessions.add(touch)
-        assert list(await sessions.history(7)) == touches
+    async def test_events_without_deliveries_are_listed_too(self, outbox):
+        await fill(outbox, "e1", to=())
+        (record,) = await outbox.events(DeliveryFilter(), Span(newest=True))
+        assert record.event.event_id == "e1"
+        assert list(record.deliveries) == []
+        assert list(await outbox.events(DeliveryFilter(destination="a"), Span())) == []
 
 
 class TestMemoryStore(LimitedContract):
@@ -104,7 +84,7 @@ class TestSQLiteStore(LimitedContract):
         await store.close()
 
 
-class TestSQLiteStoreInSmallPages(OutboxContract):
+class TestSQLiteStoreInSmallPages(TriesContract, OutboxContract):
     """What takes one look otherwise takes several."""
 
     @pytest.fixture(params=[(1, 1), (3, 2)])
@@ -112,6 +92,8 @@ class TestSQLiteStoreInSmallPages(OutboxContract):
         window, page = request.param
         monkeypatch.setattr(sqlite_selection, "WINDOW", window)
         monkeypatch.setattr(sqlite_outbox, "PAGE", page)
+        monkeypatch.setattr(sqlite_listing, "WINDOW", window)
+        monkeypatch.setattr(sqlite_listing, "PAGE", page)
         store = SQLiteStore(tmp_path / "gp.sqlite3", clock=clock)
         await store.open()
         yield store
@@ -146,6 +128,31 @@ class TestProfilesAlone(ProfileStoreContract):
     @pytest.fixture
     def store(self):
         return MemoryStore().profiles
+
+
+class WithoutTries(MemoryOutbox):
+    """An outbox that keeps no failed tries, as those written before there were any."""
+
+    async def settle(self, outcomes):
+        await super().settle([outcome._replace(tries=None) for outcome in outcomes])
+
+
+class TestOutboxWithoutTries(OutboxContract):
+    @pytest.fixture
+    def store(self, clock):
+        return WithoutTries(clock)
+
+
+class BySelect(MemoryOutbox):
+    """An outbox that lists events in the way that the contract gives."""
+
+    events = Outbox.events
+
+
+class TestEventsBySelect(EventListingContract):
+    @pytest.fixture
+    async def store(self, clock):
+        return BySelect(clock)
 
 
 class TestOutboxAlone(OutboxContract):
@@ -204,6 +211,44 @@ async def test_profiles_that_are_away_cost_nothing_else():
     }
 
 
+@pytest.mark.parametrize("part", ["sessions", "profiles"])
+async def test_a_part_that_is_back_soon_is_worth_waiting_for(part, monkeypatch):
+    store = MemoryStore()
+    away = Unreachable()
+
+    async def fail(*args, **kwargs):
+        raise StoreUnavailable
+
+    for name in ("history", "profile"):
+        monkeypatch.setattr(away, name, fail)
+    setattr(store, part, away)
+    with pytest.raises(StoreUnavailable):
+        await store.load_context(ContextQuery(SessionQuery(7), keys=[key("k")]))
+
+
+def test_what_knows_users_gives_sessions_and_profiles():
+    users, rest = UserStore(sessions=Unreachable(), profiles=Unreachable()), MemoryStore()
+    for first in (users, Store.of(users, MemoryStore())):
+        store = Store.of(first, rest)
+        assert (store.sessions, store.profiles) == (users.sessions, users.profiles)
+        assert store.outbox is rest.outbox
+    alone = Store.of(users.sessions, rest)
+    assert (alone.sessions, alone.profiles) == (users.sessions, rest.profiles)
+
+
+def test_every_part_hears_how_long_things_are_kept():
+    class Hearing(Unreachable):
+        heard = ()
+
+        def keep_for(self, retention):
+            self.heard = (*self.heard, retention)
+
+    sessions, profiles = Hearing(), Hearing()
+    store = Store.of(UserStore(sessions=sessions, profiles=profiles), MemoryStore())
+    tracker = Tracker([], store=store)
+    assert sessions.heard == profiles.heard == (tracker.retention,)
+
+
 async def test_every_part_is_closed_also_when_one_fails(tmp_path):
     away, rest = Unreachable(), SQLiteStore(tmp_path / "gp.sqlite3")
     store = Store(sessions=away, profiles=away, outbox=rest.outbox)
@@ -241,3 +286,12 @@ def test_setting_the_wall_clock_takes_no_time():
 def test_time_does_not_pass_backwards():
     with pytest.raises(ValueError, match=r"jump\(\)"):
         ManualClock().advance(-1)
+
+
+async def test_an_outbox_that_tells_no_age_is_asked_for_its_oldest_event():
+    outbox = MemoryStore().outbox
+    assert await Outbox.oldest_pending(outbox, "a") is None
+    await fill(outbox, "e1", "e2")
+    assert 0 <= await Outbox.oldest_pending(outbox, "a") < 60
+    await outbox.settle([Outcome(each, "delivered") for each in await claim_all(outbox)])
+    assert await Outbox.oldest_pending(outbox, "a") is None

@@ -351,5 +351,9 @@ async def test_a_claim_that_cannot_be_extended_is_tried_again(monkeypatch, caplo
     await lane_to(Scripted(slow), outbox).run_once()
 
 
-def test_a_lease_is_longer_than_any_request():
-    assert LEASE >= 3 * TOTAL_TIMEOUT
+def test_a_killed_workers_claims_are_back_within_a_minute():
+    assert LEASE + LOOK_AGAIN < 60
+
+
+def test_a_request_needs_no_second_extension_of_its_claim():
+    assert LEASE > TOTAL_TIMEOUT

@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from aiogram.types import CallbackQuery, Message
 from fixtures import updates
 from gp_aiogram import Event, GramPixel, SQLiteStore, Tracker, UserTracker, track
 from gp_aiogram.model.clock import SystemClock
+from gp_aiogram.stores import from_url
 from gp_aiogram.tracker.request import EventRequest
 
 API_KEY, WORKSPACE = "key", "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -48,16 +50,25 @@ class Life:
     :param first_update: Telegram delivers updates from here; some were delivered before.
     :param first_order: the payment provider reports orders from here; likewise.
     :param date: of all updates, seconds since the Unix epoch.
+    :param store: its URL.
+    :param journal: its path.
     :param draining: this bot gets no updates: it delivers what there is, and ends.
+    :param aim: the bot kills itself when the store, or the destination, is asked to do this ...
+    :param turn: ... for this time ...
+    :param delay: ... so many seconds after, while it is at it.
     """
 
     number: int
     url: str
-    path: str
+    store: str
+    journal: str
     first_update: int
     first_order: int
     date: int
     draining: bool = False
+    aim: str | None = None
+    turn: int = 1
+    delay: float = 0
 
 
 class AckingTracker(Tracker):
@@ -65,11 +76,13 @@ class AckingTracker(Tracker):
 
     def __init__(self, life: Life, acks: int) -> None:
         clock = AnHourAhead() if life.draining else SystemClock()
-        super().__init__(
-            [GramPixel(API_KEY, WORKSPACE, base_url=life.url)],
-            store=SQLiteStore(life.path, clock=clock),
-            clock=clock,
-        )
+        store = from_url(life.store)
+        if isinstance(store, SQLiteStore):
+            store = SQLiteStore(store.path, clock=clock)
+        destination = GramPixel(API_KEY, WORKSPACE, base_url=life.url)
+        super().__init__([destination], store=store, journal=life.journal, clock=clock)
+        if life.aim is not None:
+            aim(life, destination if life.aim == "send" else store.outbox)
         self._life = life.number
         self._acks = acks
         record = self.intake.track
@@ -86,6 +99,24 @@ class AckingTracker(Tracker):
         if event is not None:
             os.write(self._acks, f"{self._life} {event.event_id} {event.telegram_id}\n".encode())
         return event
+
+
+def aim(life: Life, part: Any) -> None:
+    """Have the bot kill itself in the middle of what one of its parts does."""
+    assert life.aim is not None
+    works, calls = getattr(part, life.aim), count(1)
+
+    async def do(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == life.turn:
+            threading.Thread(target=die, args=(life.delay,)).start()
+        return await works(*args, **kwargs)
+
+    setattr(part, life.aim, do)
+
+
+def die(delay: float) -> None:
+    time.sleep(delay)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class AnHourAhead(SystemClock):
@@ -178,7 +209,8 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             be_born(Life(**json.loads(line)), bot, acks)
-        # Only the one who has not collected a child yet can be sure whom this pid means.
+        # A bot with an aim kills itself. Of others only who has not collected a child yet can be
+        # sure whom this pid means.
         if sys.stdin.readline() == "kill\n":
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)

@@ -13,23 +13,32 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
 
 from crash_bot import PAYERS, Life
-from gp_aiogram import GramPixel, SQLiteStore
+from fixtures.fault_table import RUNS, Table
+from fixtures.postgres import DSN, admin, drop_schema, make_schema, require_server
+from gp_aiogram import GramPixel
+from gp_aiogram.stores import from_url
 
-KILLS = int(os.environ.get("GP_CRASH_KILLS", "100"))
+KILLS = int(os.environ.get("GP_CRASH_KILLS", "200")) * RUNS
+
+#: Of bots whose store is in PostgreSQL.
+POSTGRES_KILLS = KILLS // 4
 SEED = int(os.environ.get("GP_CRASH_SEED", random.randrange(2**32)))
 
 logger = logging.getLogger(__name__)
 
 #: Seconds: a machine that needs longer for one step is taken for stuck.
 PATIENCE = 60
+
+#: In the middle of what a bot is killed, in turn; None: at any moment.
+AIMS = (None, "accept", "claim", "send", "settle")
 
 #: How many of the last updates and orders each new life is told once more.
 RETOLD = 10
@@ -177,49 +186,118 @@ async def maternity(acks: tuple[Acks, int], tmp_path: Path) -> AsyncIterator[Mat
             await process.communicate()
 
 
-async def test_no_recorded_event_is_lost_when_the_bot_is_killed(
+@dataclass
+class Stage:
+    """What the bots live in.
+
+    :param store: URL of the store that they share, one after the other.
+    """
+
+    receiver: Receiver
+    url: str
+    told: Acks
+    maternity: Maternity
+    store: str
+    journal: str
+    draw: random.Random
+    date: int = field(default_factory=lambda: int(time.time()))
+
+    def life(self, number: int, **more: Any) -> Life:
+        return Life(
+            number=number,
+            url=f"{self.url}/{number}",
+            store=self.store,
+            journal=self.journal,
+            first_update=max(1, self.told.last_update - RETOLD),
+            first_order=max(1, self.told.last_order - RETOLD),
+            date=self.date,
+            **more,
+        )
+
+    async def live(self, number: int, aim: str | None) -> None:
+        """Bring a bot to life, and have it killed at any moment, or in the middle of something."""
+        self.told.expect(number)
+        # While nothing is taken, next to nothing is claimed, and a server's clock cannot be turned
+        # for the last bot to find every retry due.
+        is_patient = self.store.startswith("sqlite") and aim in {None, "accept"}
+        refused = 2 if is_patient else 0
+        weathers = [set(), self.receiver.slow, self.receiver.refused]
+        self.draw.choices(weathers, [6, 2, refused])[0].add(number)
+        if aim is not None:
+            turn, delay = self.draw.randrange(1, 5), self.draw.uniform(0, 0.003)
+            self.maternity.birth(self.life(number, aim=aim, turn=turn, delay=delay))
+            assert await self.maternity.death("wait") == -signal.SIGKILL
+            return
+        self.maternity.birth(self.life(number))
+        if self.draw.random() < 0.6:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.told.alive.wait(), PATIENCE)
+        await asyncio.sleep(self.draw.uniform(0.02, 0.25))
+        assert await self.maternity.death("kill") == -signal.SIGKILL
+
+    async def drain(self, number: int) -> None:
+        """Let a last bot deliver what there is."""
+        self.maternity.birth(self.life(number, draining=True))
+        assert await self.maternity.death("wait") == 0
+
+
+@pytest.fixture
+def stage(
     receiver: tuple[Receiver, str],
     acks: tuple[Acks, int],
     maternity: Maternity,
     tmp_path: Path,
-) -> None:
-    draw = random.Random(SEED)
-    logger.warning("GP_CRASH_SEED=%d; the bots wrote to %s/stderr", SEED, tmp_path)
+) -> Stage:
     (taken, url), (told, _) = receiver, acks
-    path, date = tmp_path / "gp.sqlite3", int(time.time())
+    store, journal = f"sqlite:///{tmp_path}/gp.sqlite3", f"{tmp_path}/gp.journal"
+    logger.warning("GP_CRASH_SEED=%d; the bots wrote to %s/stderr", SEED, tmp_path)
+    return Stage(taken, url, told, maternity, store, journal, random.Random(SEED))
 
-    def life(number: int) -> Life:
-        return Life(
-            number=number,
-            url=f"{url}/{number}",
-            path=str(path),
-            first_update=max(1, told.last_update - RETOLD),
-            first_order=max(1, told.last_order - RETOLD),
-            date=date,
-            draining=number > KILLS,
-        )
 
+async def test_no_recorded_event_is_lost_when_the_bot_is_killed(
+    stage: Stage, table: Table
+) -> None:
     for number in range(1, KILLS + 1):
-        told.expect(number)
-        weather = draw.choices([set(), taken.slow, taken.refused], [6, 2, 2])[0]
-        weather.add(number)
-        maternity.birth(life(number))
-        if draw.random() < 0.6:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(told.alive.wait(), PATIENCE)
-        await asyncio.sleep(draw.uniform(0.02, 0.25))
-        assert await maternity.death("kill") == -signal.SIGKILL
-    maternity.birth(life(KILLS + 1))
-    assert await maternity.death("wait") == 0
+        await stage.live(number, AIMS[number % len(AIMS)])
+    await stage.drain(KILLS + 1)
+    await assert_nothing_is_lost(stage, table, "SIGKILL, SQLite", KILLS)
 
-    assert len(told.event_ids) >= 3 * KILLS
-    lost = told.event_ids - set(taken.conversions)
-    assert not lost
+
+async def test_a_shared_database_keeps_what_killed_bots_have_recorded(
+    stage: Stage, table: Table
+) -> None:
+    await asyncio.to_thread(require_server)
+    schema = await asyncio.to_thread(make_schema)
+    try:
+        stage.store = f"{DSN}?schema={schema}"
+        for number in range(1, POSTGRES_KILLS + 1):
+            await stage.live(number, AIMS[number % len(AIMS)])
+        async with admin() as connection:
+            # As if the leases of all who were killed had ended.
+            await connection.execute(f'UPDATE "{schema}".delivery SET lease_ms = 0')
+        await stage.drain(POSTGRES_KILLS + 1)
+        await assert_nothing_is_lost(stage, table, "SIGKILL, PostgreSQL", POSTGRES_KILLS)
+    finally:
+        await asyncio.to_thread(drop_schema, schema)
+
+
+async def assert_nothing_is_lost(stage: Stage, table: Table, fault: str, kills: int) -> None:
+    told, taken = stage.told.event_ids, stage.receiver
+    lost = told - set(taken.conversions)
     twice = [one for one, times in Counter(taken.conversions.values()).items() if times > 1]
+    table.add(
+        fault,
+        kills=kills,
+        acknowledged=len(told),
+        lost=len(lost),
+        duplicated=len(twice),
+    )
+    assert len(told) >= kills
+    assert not lost
     assert not twice
     assert_sessions_survived(taken)
     assert_few_were_sent_twice(taken)
-    assert await delivered(path) == len(taken.conversions)
+    assert await delivered(stage.store) == len(taken.conversions)
 
 
 def assert_sessions_survived(taken: Receiver) -> None:
@@ -237,9 +315,9 @@ def assert_few_were_sent_twice(taken: Receiver) -> None:
         assert len(keys.keys() & later) <= GramPixel.concurrency
 
 
-async def delivered(path: Path) -> int:
-    """How many deliveries the file holds, all of them successful."""
-    store = SQLiteStore(path)
+async def delivered(url: str) -> int:
+    """How many deliveries the store holds, all of them successful."""
+    store = from_url(url)
     await store.open()
     try:
         ((_, states),) = (await store.outbox.counts()).items()

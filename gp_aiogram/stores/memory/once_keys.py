@@ -35,7 +35,7 @@ class OnceKeys:
         self._erased.add(event_digest(self._salt, event.event_id, event.name))
 
     def was_erased(self, event: Event) -> bool:
-        """Tell whether an event of this id and name was there."""
+        """Return whether an event of this id and name was there."""
         return event_digest(self._salt, event.event_id, event.name) in self._erased
 
     def _digests(self, keys: Collection[OnceKey]) -> dict[bytes, OnceKey]:

@@ -22,7 +22,9 @@ from gp_aiogram.stores.records import (
     Delivery,
     DeliveryFilter,
     Entry,
+    EventRecord,
     Outcome,
+    Span,
     State,
 )
 
@@ -32,6 +34,8 @@ class MemoryOutbox(Outbox):
 
     :param clock: its wall clock tells what is due, its monotonic time ends claims.
     """
+
+    one_process = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -117,6 +121,10 @@ class MemoryOutbox(Outbox):
             found = (delivery for delivery in found if key_of(delivery) > key_of(after))
         return list(islice(found, limit))
 
+    async def events(self, where: DeliveryFilter, span: Span) -> list[EventRecord]:
+        """Return events with their deliveries."""
+        return self._table.records(where, span)
+
     async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
         """Change deliveries."""
         now = self._now()
@@ -137,6 +145,13 @@ class MemoryOutbox(Outbox):
     async def counts(self) -> dict[str, dict[State, int]]:
         """How many deliveries each destination has in each state."""
         return self._table.counts()
+
+    async def oldest_pending(self, destination: str) -> float | None:
+        """How long the pending delivery has been tried whose turn is next."""
+        queues = (self._table.pending(destination, capped=capped) for capped in (False, True))
+        first = [next(iter(queue)) for queue in queues if queue]
+        ages = (self._now() - self._table[seq, destination].since for seq in first)
+        return max((max(0.0, age.total_seconds()) for age in ages), default=None)
 
     async def bot_of(self, telegram_id: int) -> int | None:
         """Return the bot of the user's newest event that names one."""
@@ -176,6 +191,7 @@ class MemoryOutbox(Outbox):
                 receipt=outcome.receipt,
                 maybe_delivered=outcome.maybe_delivered,
                 batch_cap=outcome.batch_cap,
+                tries=delivery.tries if outcome.tries is None else tuple(outcome.tries),
             ),
         )
 
@@ -224,6 +240,6 @@ def _changed(delivery: Delivery, change: Change, now: datetime) -> Delivery | No
 
 
 def _is_fresh(delivery: Delivery, now: datetime) -> bool:
-    """Tell whether a delivery is as if just accepted."""
+    """Return whether a delivery is as if just accepted."""
     is_untried = delivery.attempts == 0 and delivery.batch_cap is None
     return is_untried and delivery.since == delivery.due <= now

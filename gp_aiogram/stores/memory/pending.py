@@ -24,6 +24,9 @@ class PendingQueue:
     def __iter__(self) -> Iterator[int]:
         return (seq for _, seq in self._places)
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def add(self, due: datetime, seq: int) -> None:
         """Put an event in its place."""
         insort(self._places, (due, seq))

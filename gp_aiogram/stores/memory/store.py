@@ -12,7 +12,7 @@ from gp_aiogram.stores.memory.sessions import MemorySessions
 class MemoryStore(Store):
     """Sessions, profiles and outbox in memory.
 
-    :param clock: what tells the time; this machine's clocks unless a test turns its own.
+    :param clock: the clock to use; tests may pass their own.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:

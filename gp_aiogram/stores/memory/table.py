@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from gp_aiogram.model.event import Event
 from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.listing import of_events
 from gp_aiogram.stores.memory.pending import PendingQueue
-from gp_aiogram.stores.records import Delivery, DeliveryFilter, State
+from gp_aiogram.stores.records import Delivery, DeliveryFilter, EventRecord, Span, State
 
 #: What tells a delivery from others: the number of its event, and its destination.
 Key = tuple[int, str]
@@ -36,7 +39,7 @@ class StoredEvent:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
 
     def is_meant(self, where: DeliveryFilter) -> bool:
-        """Tell whether the event is what a filter says of events."""
+        """Return whether the event is what a filter says of events."""
         event = self.event
         return (
             where.event_id in (None, event.event_id)
@@ -127,6 +130,34 @@ class EventTable:
             if self._is_meant(delivery, where)
         )
 
+    def records(self, where: DeliveryFilter, span: Span) -> list[EventRecord]:
+        """Return the events of which a delivery is meant, or all where any is."""
+        related = self._related_to(where)
+        stored = list(self._in_states(where) if related is None else related)
+        return [
+            EventRecord(each.seq, each.event, each.accepted, tuple(each.deliveries.values()))
+            for each in islice(self._within(stored, where, span), span.limit)
+        ]
+
+    def _within(
+        self,
+        stored: list[StoredEvent],
+        where: DeliveryFilter,
+        span: Span,
+    ) -> Iterator[StoredEvent]:
+        start = bisect_right(stored, span.after, key=_number)
+        end = len(stored) if span.before is None else bisect_left(stored, span.before, key=_number)
+        numbers = range(end - 1, start - 1, -1) if span.newest else range(start, end)
+        any_delivery = of_events(where) == where
+        return (
+            each
+            for each in (stored[number] for number in numbers)
+            if each.is_meant(where)
+            and (
+                any_delivery or any(self._is_meant(one, where) for one in each.deliveries.values())
+            )
+        )
+
     def counts(self) -> dict[str, dict[State, int]]:
         """How many deliveries each destination has in each state."""
         counted: dict[str, dict[State, int]] = {}
@@ -156,7 +187,7 @@ class EventTable:
         return [self._events[seq] for seq in sorted(seqs)]
 
     def _is_meant(self, delivery: Delivery, where: DeliveryFilter) -> bool:
-        """Tell whether a delivery is what a filter says of deliveries."""
+        """Return whether a delivery is what a filter says of deliveries."""
         return (
             where.destination in (None, delivery.destination)
             and (where.states is None or delivery.state in where.states)
@@ -171,6 +202,10 @@ class EventTable:
 
     def _queue_of(self, delivery: Delivery) -> PendingQueue:
         return self._pending[delivery.destination, delivery.batch_cap is not None]
+
+
+def _number(stored: StoredEvent) -> int:
+    return stored.seq
 
 
 def _relations(stored: StoredEvent) -> list[tuple[str, object]]:

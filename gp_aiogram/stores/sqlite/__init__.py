@@ -1,5 +1,6 @@
 """The default store: one SQLite file, owned by one process."""
 
+from gp_aiogram.stores.sqlite.reader import SQLiteReader
 from gp_aiogram.stores.sqlite.store import SQLiteStore
 
-__all__ = ["SQLiteStore"]
+__all__ = ["SQLiteReader", "SQLiteStore"]

@@ -9,10 +9,10 @@ from itertools import chain
 from typing import Any
 
 from gp_aiogram.model.clock import Clock
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import AcceptResult, Entry
 from gp_aiogram.stores.sqlite.bulk import insert, select_in
 from gp_aiogram.stores.sqlite.once_keys import Identity, OnceKeys
-from gp_aiogram.stores.sqlite.recent import RecentEvents
 from gp_aiogram.stores.sqlite.rows import now_ms
 from gp_aiogram.stores.sqlite.tally import Tally
 

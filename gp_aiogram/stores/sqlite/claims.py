@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from gp_aiogram.model.clock import Clock, from_ms
 from gp_aiogram.model.event import Event
 from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.pages import Key
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import MAX_DELAY, Outcome, State
 from gp_aiogram.stores.sqlite.bulk import change_in, select_in
-from gp_aiogram.stores.sqlite.recent import RecentEvents
-from gp_aiogram.stores.sqlite.rows import COLUMNS, Key, key_of, now_ms, receipt_text, storable
+from gp_aiogram.stores.sqlite.rows import COLUMNS, key_of, now_ms, receipt_text, storable
 from gp_aiogram.stores.sqlite.spoilt import (
     DELIVERY_IS_SPOILT,
     EVENT_IS_GONE,
@@ -23,6 +24,7 @@ from gp_aiogram.stores.sqlite.spoilt import (
     read_event,
 )
 from gp_aiogram.stores.sqlite.tally import Tally
+from gp_aiogram.stores.tries import tries_text
 
 _MAX_DELAY_MS = round(MAX_DELAY * 1000)
 
@@ -40,12 +42,22 @@ def _pending(cap: str, moments: str) -> str:
 _UNTIL = {False: _pending("NULL", "<="), True: _pending("NOT NULL", "<=")}
 _AFTER = {False: _pending("NULL", ">"), True: _pending("NOT NULL", ">")}
 
+#: When the trying of the delivery began whose turn is next; the same indexes answer it.
+_FIRST = tuple(
+    f"""
+        SELECT since_ms FROM delivery
+        WHERE destination = ? AND state = 'pending' AND batch_cap IS {cap}
+        ORDER BY due_ms, seq LIMIT 1
+    """
+    for cap in ("NULL", "NOT NULL")
+)
+
 _EVENTS = "SELECT seq, body FROM event WHERE seq IN ({marks})"
 
 _SETTLE = """
     UPDATE delivery
     SET state = ?, due_ms = ?, attempts = ?, reason = ?, receipt = ?, maybe_delivered = ?,
-        batch_cap = ?
+        batch_cap = ?, tries = ifnull(?, tries)
     WHERE destination = ? AND state = ? AND seq IN ({marks})
 """
 
@@ -135,6 +147,15 @@ class Claims:
         at_ms = now_ms(self._clock)
         return [self._next_due(connection, destination, at_ms) for destination in destinations]
 
+    def oldest(
+        self,
+        connection: sqlite3.Connection,
+        destinations: Sequence[str],
+    ) -> list[float | None]:
+        """Return for how many seconds the delivery has been tried whose turn is next."""
+        at_ms = now_ms(self._clock)
+        return [_oldest(connection, destination, at_ms) for destination in destinations]
+
     def settle(
         self,
         connection: sqlite3.Connection,
@@ -219,6 +240,13 @@ class Claims:
         return held
 
 
+def _oldest(connection: sqlite3.Connection, destination: str, at_ms: int) -> float | None:
+    rows = (row for query in _FIRST for row in connection.execute(query, (destination,)))
+    # What is no number was written by another program; a claim will find it and say so.
+    ages = (max(0, at_ms - since) / 1000 for (since,) in rows if isinstance(since, int))
+    return max(ages, default=None)
+
+
 def _sound(rows: Iterable[Any], spoilt: dict[Key, str]) -> Iterator[Any]:
     """Yield the rows that can be read, and put down the others."""
     for row in rows:
@@ -241,8 +269,9 @@ def _alike(held: Mapping[Key, Outcome]) -> Iterable[_Same]:
     """Put what became the same together: events of one request have one receipt, one object."""
     alike: dict[tuple[Any, ...], _Same] = {}
     for (seq, destination), outcome in held.items():
-        _, state, delay, attempts, reason, receipt, maybe, cap, _ = outcome
-        same = destination, state, delay, attempts, reason, id(receipt), maybe, cap
+        _, state, delay, attempts, reason, receipt, maybe, cap, _, tries = outcome
+        known = None if tries is None else tuple(tries)
+        same = destination, state, delay, attempts, reason, id(receipt), maybe, cap, known
         if same not in alike:
             alike[same] = _Same(destination, outcome, [])
         alike[same].seqs.append(seq)
@@ -264,6 +293,7 @@ def _record(
         receipt_text(outcome.receipt),
         outcome.maybe_delivered,
         outcome.batch_cap,
+        tries_text(outcome.tries),
     )
     left = len(seqs)
     for state in _STATES_BEFORE[outcome.state]:

@@ -53,7 +53,23 @@ async def connect(path: Path) -> Connection:
 
     :raises sqlite3.Error: when it cannot be opened.
     """
-    connection = Connection(lambda: sqlite3.connect(path, timeout=_BUSY_TIMEOUT), _CHUNK)
+    return await _connected(lambda: sqlite3.connect(path, timeout=_BUSY_TIMEOUT))
+
+
+async def connect_read_only(path: Path) -> Connection:
+    """Open a file that another process may have open, so that nothing is ever written to it.
+
+    SQLite itself refuses: neither a statement nor a checkpoint, also when the file is closed.
+
+    :param path: absolute.
+    :raises sqlite3.Error: when it cannot be opened.
+    """
+    uri = f"{path.as_uri()}?mode=ro"
+    return await _connected(lambda: sqlite3.connect(uri, timeout=_BUSY_TIMEOUT, uri=True))
+
+
+async def _connected(connector: Callable[[], sqlite3.Connection]) -> Connection:
+    connection = Connection(connector, _CHUNK)
     # Before aiosqlite 0.22 the connection was itself the thread.
     thread: Any = getattr(connection, "_thread", connection)
     # Let the process exit although nobody closed the store; what was accepted is on disk.

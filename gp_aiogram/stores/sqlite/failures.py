@@ -26,7 +26,7 @@ _PRIMARY = 0xFF
 
 
 def is_outage(error: Exception) -> bool:
-    """Tell whether an error of SQLite would have met every other item as well."""
+    """Return whether an error of SQLite would have met every other item as well."""
     return _outage_code(error) is not None
 
 

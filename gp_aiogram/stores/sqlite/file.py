@@ -14,15 +14,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gp_aiogram.errors import StoreError, StoreMismatch, StoreUnavailable
+from gp_aiogram.stores.group_commit import GroupCommit, Work
 from gp_aiogram.stores.sqlite.connection import Connection, connect
 from gp_aiogram.stores.sqlite.failures import is_outage, opening_failed, working_failed
-from gp_aiogram.stores.sqlite.group_commit import BulkOperation, GroupCommit, Item, Result
 from gp_aiogram.stores.sqlite.place import Place
 from gp_aiogram.stores.sqlite.schema import migrate
+from gp_aiogram.stores.sqlite.work import BulkOperation, Item, Result
 
 logger = logging.getLogger("gp_aiogram")
 
@@ -128,7 +130,7 @@ class SQLiteFile:
         """
         self._refuse_strangers()
         try:
-            result = await self._commits.submit(operation, item, reads=reads)
+            result: Result = await self._commits.submit(operation, item, reads=reads)
         except (sqlite3.Error, OverflowError, UnicodeError) as error:
             raise working_failed(self._path, error) from error
         if self._closing:
@@ -153,7 +155,17 @@ class SQLiteFile:
             raise StoreError(msg)
 
     def _new_commits(self) -> GroupCommit:
-        return GroupCommit(self._connected, self._after_work, self._check_place, self._failed)
+        return GroupCommit(self._transact, self._after_work, self._failed)
+
+    async def _transact(self, work: Work) -> list[Sequence[Any]]:
+        """Do everything or nothing, in one trip to SQLite's thread, whatever it is."""
+        connection = await self._connected()
+        try:
+            return await connection.call(partial(_transaction, work, self._check_place))
+        except asyncio.CancelledError:
+            # The loop must not end before SQLite's thread is done with it.
+            await connection.rollback()
+            raise
 
     async def _connected(self) -> Connection:
         if self._opened is None:
@@ -246,6 +258,26 @@ def _refuse_what_is_not_ready(path: Path) -> None:
     if 0 <= age < _SETTLED_AFTER:
         msg = f"{path} was replaced while it was open, and may still be copied"
         raise StoreUnavailable(msg)
+
+
+def _transaction(
+    work: Work,
+    check: Callable[[], None],
+    connection: sqlite3.Connection,
+) -> list[Sequence[Any]]:
+    """Do everything or nothing, and return the results of each operation.
+
+    :param check: called after the commit; what it raises is told in place of the results.
+    """
+    try:
+        results = [operation(connection, items) for operation, items in work]
+        if connection.in_transaction:
+            connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    check()
+    return results
 
 
 def _nothing(_: sqlite3.Connection, items: Sequence[Any]) -> Sequence[Any]:

@@ -9,6 +9,8 @@ from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import OnceKey
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.notifier import Notifier
+from gp_aiogram.stores.pages import Erasure, Key, Page, Transition
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import (
     AcceptResult,
     Change,
@@ -16,17 +18,19 @@ from gp_aiogram.stores.records import (
     Delivery,
     DeliveryFilter,
     Entry,
+    EventRecord,
     Outcome,
+    Span,
     State,
 )
 from gp_aiogram.stores.sqlite.acceptance import Acceptance
 from gp_aiogram.stores.sqlite.claims import Claims, Demand
-from gp_aiogram.stores.sqlite.file import SQLiteFile
+from gp_aiogram.stores.sqlite.listing import Listing, Wanted
 from gp_aiogram.stores.sqlite.once_keys import Addition, add_keys, drop_keys, known_keys
-from gp_aiogram.stores.sqlite.recent import RecentEvents
-from gp_aiogram.stores.sqlite.rows import Key, delivery_of, key_of, now_ms
-from gp_aiogram.stores.sqlite.selection import PAGE, Erasure, Page, Selection, Transition
+from gp_aiogram.stores.sqlite.rows import delivery_of, key_of, now_ms
+from gp_aiogram.stores.sqlite.selection import PAGE, Selection
 from gp_aiogram.stores.sqlite.tally import counts
+from gp_aiogram.stores.sqlite.work import DatabaseFile
 
 _BOT = """
     SELECT bot_id FROM event WHERE telegram_id = ? AND bot_id IS NOT NULL
@@ -40,7 +44,9 @@ class SQLiteOutbox(Outbox):
     :param clock: its wall clock tells what is due, its monotonic time ends claims.
     """
 
-    def __init__(self, file: SQLiteFile, clock: Clock) -> None:
+    one_process = True
+
+    def __init__(self, file: DatabaseFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
         self._leases: Leases[Key] = Leases(clock)
@@ -48,6 +54,7 @@ class SQLiteOutbox(Outbox):
         self._acceptance = Acceptance(clock, recent)
         self._claims = Claims(clock, self._leases, recent)
         self._selection = Selection(clock, self._leases, recent)
+        self._listing = Listing(clock, self._leases)
         self._notifier = Notifier(self._next_due)
         self._erased_up_to: dict[DeliveryFilter, Key] = {}
         # The file's next owner may claim what this one holds, and number events as this one.
@@ -135,6 +142,18 @@ class SQLiteOutbox(Outbox):
                 break
         return found
 
+    async def events(self, where: DeliveryFilter, span: Span) -> list[EventRecord]:
+        """Return events with their deliveries; a transaction looks at a window of them only."""
+        found: list[EventRecord] = []
+        while len(found) < span.limit:
+            wanted = Wanted(where, span._replace(limit=span.limit - len(found)))
+            listed, end = await self._file.submit(self._listing.events, wanted, reads=True)
+            found += listed
+            if end is None:
+                break
+            span = span._replace(before=end) if span.newest else span._replace(after=end)
+        return found
+
     async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
         """Change deliveries."""
         total, end = 0, None
@@ -172,6 +191,10 @@ class SQLiteOutbox(Outbox):
     async def counts(self) -> dict[str, dict[State, int]]:
         """How many deliveries each destination has in each state."""
         return await self._file.submit(counts, None, reads=True)
+
+    async def oldest_pending(self, destination: str) -> float | None:
+        """How long the pending delivery has been tried whose turn is next."""
+        return await self._file.submit(self._claims.oldest, destination, reads=True)
 
     async def bot_of(self, telegram_id: int) -> int | None:
         """Return the bot of the user's newest event that names one."""

@@ -56,7 +56,7 @@ class Place:
             raise
 
     def is_lost(self) -> bool:
-        """Tell whether the path leads to the file no more: it was deleted, moved or replaced."""
+        """Return whether the path leads to the file no more: it was deleted, moved or replaced."""
         try:
             return _id_of(self.path) != self._id
         except (FileNotFoundError, NotADirectoryError):
@@ -76,7 +76,8 @@ class Place:
         except Timeout:
             msg = (
                 f"another process (or another store of this one) uses {self.path}. One SQLite "
-                "file serves one process: stop the other one, or give each a file of its own"
+                "file serves one process: stop the other one, give each a file of its own, or "
+                "move to PostgreSQL, which serves many: PostgresStore('postgresql://…')"
             )
             raise StoreLocked(msg) from None
         self._locks.callback(lock.release)

@@ -12,20 +12,28 @@ from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import to_ms
 from gp_aiogram.model.event import Traits
 from gp_aiogram.stores.contract import ProfileStore
-from gp_aiogram.stores.records import Profile
+from gp_aiogram.stores.records import Profile, Unmatched
+from gp_aiogram.stores.sqlite import unmatched
 from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
-from gp_aiogram.stores.sqlite.file import SQLiteFile
 from gp_aiogram.stores.sqlite.rows import tell_left_out
+from gp_aiogram.stores.sqlite.work import DatabaseFile
 
 _KNOWN_CLICKS = "SELECT session_id FROM click WHERE session_id IN ({marks})"
 
 _CLICKS = "SELECT session_id, body FROM click WHERE session_id IN ({marks})"
+
+_SESSIONS = "SELECT session_id FROM click_id WHERE value = ? ORDER BY session_id LIMIT ?"
 
 _TRAITS = """
     SELECT telegram_id, platform, field, value FROM trait WHERE telegram_id IN ({marks})
 """
 
 _INSERT_TRAITS = "INSERT OR REPLACE INTO trait (telegram_id, platform, field, value)"
+
+_LEADS = """
+    SELECT telegram_id FROM trait WHERE platform = 'leadsail' AND field = 'lead_id' AND value = ?
+    ORDER BY telegram_id LIMIT ?
+"""
 
 _OLD_CLICKS = "SELECT session_id FROM click WHERE at_ms < ? ORDER BY at_ms LIMIT ?"
 
@@ -70,7 +78,7 @@ class _Pruning(NamedTuple):
 class SQLiteProfiles(ProfileStore):
     """The part of :class:`~gp_aiogram.SQLiteStore` that knows clicks, traits and invite links."""
 
-    def __init__(self, file: SQLiteFile) -> None:
+    def __init__(self, file: DatabaseFile) -> None:
         self._file = file
 
     async def open(self) -> None:
@@ -85,6 +93,11 @@ class SQLiteProfiles(ProfileStore):
         """Keep what a landing page saw."""
         return await self._file.submit(_add_clicks, _NewClick(session_id, click))
 
+    async def sessions_of(self, click_id: str, limit: int = 100) -> Sequence[str]:
+        """Return the session ids of clicks that hold an id."""
+        rows = await self._file.read(_SESSIONS, (click_id, limit))
+        return [session_id for (session_id,) in rows]
+
     async def add_traits(self, telegram_id: int, traits: Traits) -> None:
         """Keep traits of a user."""
         await self._file.submit(_add_traits, _NewTraits(telegram_id, traits))
@@ -94,6 +107,11 @@ class SQLiteProfiles(ProfileStore):
         query = ProfileQuery(telegram_id, session_id)
         return await self._file.submit(profiles, query, reads=True)
 
+    async def users_of_lead(self, lead_id: str, limit: int = 100) -> Sequence[int]:
+        """Return the users who have this ``lead_id`` among their traits."""
+        rows = await self._file.read(_LEADS, (lead_id, limit))
+        return [telegram_id for (telegram_id,) in rows]
+
     async def add_invite(self, link: str, session_id: str) -> None:
         """Keep which session an invite link carries."""
         await self._file.submit(_add_invites, _Invite(link, session_id))
@@ -102,6 +120,26 @@ class SQLiteProfiles(ProfileStore):
         """Return the session that an invite link carries."""
         rows = await self._file.read("SELECT session_id FROM invite WHERE link = ?", (link,))
         return rows[0][0] if rows else None
+
+    async def add_unmatched(self, conversion: Unmatched) -> bool:
+        """Keep a conversion until its user turns up."""
+        return await self._file.submit(unmatched.add, conversion)
+
+    async def unmatched_of(self, session_id: str, limit: int = 100) -> Sequence[Unmatched]:
+        """Return conversions that a session brings the user of, the earliest first."""
+        rows = await self._file.read(unmatched.OF_SESSION, (session_id, session_id, limit))
+        return unmatched.conversions(rows)
+
+    async def unmatched(
+        self, limit: int = 100, after: Unmatched | None = None
+    ) -> Sequence[Unmatched]:
+        """Return conversions that were kept, the earliest first."""
+        place = (-(2**62), "") if after is None else (to_ms(after.at), after.key)
+        return unmatched.conversions(await self._file.read(unmatched.PAGE, (*place, limit)))
+
+    async def drop_unmatched(self, keys: Collection[str]) -> None:
+        """Keep conversions no longer."""
+        await self._file.submit(unmatched.drop, keys)
 
     async def erase(self, telegram_id: int, session_ids: Collection[str]) -> None:
         """Erase the traits of a user, and the clicks of these sessions with their links."""
@@ -156,13 +194,15 @@ def _add_clicks(connection: sqlite3.Connection, clicks: Sequence[_NewClick]) -> 
     session_ids = [session_id for session_id, _ in clicks]
     known = {session_id for (session_id,) in select_in(connection, _KNOWN_CLICKS, session_ids)}
     added = []
-    rows = []
+    rows, ids = [], []
     for session_id, click in clicks:
         added.append(session_id not in known)
         if session_id not in known:
             known.add(session_id)
             rows.append((session_id, to_ms(click.moment), codec.encode(click.to_dict()).decode()))
+            ids += [(value, session_id) for value in click.click_ids().values()]
     insert(connection, "INSERT INTO click (session_id, at_ms, body)", rows)
+    insert(connection, "INSERT OR IGNORE INTO click_id (value, session_id)", ids)
     return added
 
 
@@ -201,4 +241,5 @@ def _prune(connection: sqlite3.Connection, prunings: Sequence[_Pruning]) -> list
 def _delete_clicks(connection: sqlite3.Connection, session_ids: Sequence[str]) -> int:
     """Erase clicks with their invite links, and return how many clicks there were."""
     change_in(connection, _DELETE_LINKS, session_ids)
+    change_in(connection, "DELETE FROM click_id WHERE session_id IN ({marks})", session_ids)
     return change_in(connection, "DELETE FROM click WHERE session_id IN ({marks})", session_ids)

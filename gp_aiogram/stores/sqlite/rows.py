@@ -10,17 +10,16 @@ from typing import Any
 
 from gp_aiogram.model.clock import Clock, from_ms
 from gp_aiogram.model.event import Event
-from gp_aiogram.stores.records import Delivery
+from gp_aiogram.stores.pages import Key
+from gp_aiogram.stores.records import Delivery, Try
+from gp_aiogram.stores.tries import UNREADABLE, read_tries
 
 logger = logging.getLogger("gp_aiogram")
-
-#: What tells a delivery from others: the number of its event, and its destination.
-Key = tuple[int, str]
 
 #: Of a delivery, for :func:`delivery_of`; the first two are its :data:`Key`.
 COLUMNS = """
     delivery.seq, delivery.destination, state, attempts, since_ms, due_ms, reason, receipt,
-    maybe_delivered, batch_cap
+    tries, maybe_delivered, batch_cap
 """
 
 #: What shared a transaction has its times in common.
@@ -34,7 +33,7 @@ def key_of(delivery: Delivery) -> Key:
 
 def delivery_of(row: Any, event: Event, token: str = "") -> Delivery:
     """Return the delivery in a row of :data:`COLUMNS`."""
-    seq, destination, state, attempts, since_ms, due_ms, reason, receipt, maybe, cap = row
+    seq, destination, state, attempts, since_ms, due_ms, reason, receipt, tries, maybe, cap = row
     return Delivery(
         event=event,
         destination=destination,
@@ -48,6 +47,7 @@ def delivery_of(row: Any, event: Event, token: str = "") -> Delivery:
         batch_cap=cap,
         seq=seq,
         token=token,
+        tries=_tries_of(tries) if tries else (),
     )
 
 
@@ -62,6 +62,14 @@ def _receipt_of(text: str) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         tell_left_out("receipt", error)
         return {}
+
+
+def _tries_of(text: str) -> tuple[Try, ...]:
+    try:
+        return read_tries(text)
+    except UNREADABLE as error:
+        tell_left_out("list of tries", error)
+        return ()
 
 
 def storable(text: str | None) -> str | None:

@@ -148,6 +148,33 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX session_age ON session (at_ms);
     CREATE INDEX click_age ON click (at_ms);
     """,
+    """
+    CREATE TABLE click_id (
+        value      TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        PRIMARY KEY (value, session_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX click_id_of_session ON click_id (session_id);
+    INSERT OR IGNORE INTO click_id
+        SELECT click_id(body, name), session_id
+        FROM click, (SELECT 'fbclid' AS name UNION SELECT 'ttclid' UNION SELECT 'gclid')
+        WHERE click_id(body, name) IS NOT NULL;
+
+    CREATE TABLE unmatched (
+        key      TEXT PRIMARY KEY,
+        click_id TEXT NOT NULL,
+        at_ms    INTEGER NOT NULL,
+        body     TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX unmatched_of_click ON unmatched (click_id);
+    CREATE INDEX unmatched_age ON unmatched (at_ms, key);
+
+    CREATE INDEX trait_of_lead ON trait (value, telegram_id)
+        WHERE platform = 'leadsail' AND field = 'lead_id';
+    """,
+    """
+    ALTER TABLE delivery ADD COLUMN tries TEXT;
+    """,
 )
 
 
@@ -175,6 +202,7 @@ async def migrate(
     await connection.create_function("new_salt", 0, new_salt)
     await connection.create_function("key_digest", 2, legacy_once_digest)
     await connection.create_function("event_name", 1, _event_name)
+    await connection.create_function("click_id", 2, _click_id)
     steps = "".join(migrations[version:])
     await connection.executescript(
         f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID};"
@@ -187,6 +215,14 @@ def _event_name(body: str) -> str:
         return str(json.loads(body)["name"])
     except (ValueError, TypeError, KeyError):
         return "unknown"  # it cannot be read, and goes to nobody
+
+
+def _click_id(body: str, name: str) -> str | None:
+    try:
+        value = json.loads(body).get(name)
+    except (ValueError, TypeError, AttributeError):
+        return None  # it cannot be read, and is no click to anybody
+    return value if isinstance(value, str) else None
 
 
 async def _pragma(connection: aiosqlite.Connection, name: str) -> int:

@@ -9,21 +9,15 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gp_aiogram.model.clock import Clock
-from gp_aiogram.model.event import Event
 from gp_aiogram.stores.leases import Leases
+from gp_aiogram.stores.pages import Changed, Erasure, Key, Page, Shown, Transition
+from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter, State
 from gp_aiogram.stores.sqlite.bulk import change_in, select_in
 from gp_aiogram.stores.sqlite.conditions import Conditions, conditions_of, narrow_condition
 from gp_aiogram.stores.sqlite.once_keys import OnceKeys
-from gp_aiogram.stores.sqlite.recent import RecentEvents
-from gp_aiogram.stores.sqlite.rows import COLUMNS, Key, delivery_of, now_ms, storable
-from gp_aiogram.stores.sqlite.spoilt import (
-    DELIVERY_IS_SPOILT,
-    is_sound,
-    mended,
-    read_event,
-    stand_in,
-)
+from gp_aiogram.stores.sqlite.rows import COLUMNS, now_ms, storable
+from gp_aiogram.stores.sqlite.spoilt import event_or_stand_in, readable
 from gp_aiogram.stores.sqlite.tally import Tally
 
 #: Deliveries, or events, that one transaction looks at, and that it returns or changes: few enough
@@ -92,48 +86,6 @@ _BEYOND: Key = (2**63 - 1, "")
 _DELIVERIES = "SELECT seq, destination, state FROM delivery WHERE seq IN ({marks})"
 
 
-class Page(NamedTuple):
-    """Which deliveries somebody wants to see.
-
-    :param after: where the page before has ended.
-    """
-
-    where: DeliveryFilter
-    limit: int
-    after: Key | None
-
-
-class Shown(NamedTuple):
-    """A page of deliveries, and where it has ended; None when nothing follows."""
-
-    deliveries: list[Delivery]
-    end: Key | None
-
-
-class Transition(NamedTuple):
-    """Which deliveries somebody wants to change."""
-
-    where: DeliveryFilter
-    change: Change
-    limit: int
-    after: Key | None
-
-
-class Changed(NamedTuple):
-    """The destination of each delivery that was changed, and where the page has ended."""
-
-    destinations: list[str]
-    end: Key | None
-
-
-class Erasure(NamedTuple):
-    """Which events somebody wants to erase."""
-
-    where: DeliveryFilter
-    limit: int
-    after: Key | None
-
-
 class Erased(NamedTuple):
     """How many events were erased, with which deliveries, and where the page has ended."""
 
@@ -195,17 +147,8 @@ class Selection:
 
     def _shown(self, connection: sqlite3.Connection, row: Any, body: Any) -> Delivery:
         """Return a delivery; one that cannot be read is shown as the dead letter that it is."""
-        reason = None
-        event = read_event(body)
-        if not isinstance(event, Event):
-            reason, event = event, stand_in(connection, row[0])
-        if not is_sound(row):
-            reason, row = DELIVERY_IS_SPOILT, mended(row, now_ms(self._clock))
-        delivery = delivery_of(row, event)
-        if reason is None:
-            return delivery
-        state: State = "dead" if delivery.state == "pending" else delivery.state
-        return delivery._replace(state=state, reason=reason)
+        event, wrong = event_or_stand_in(connection, row[0], body)
+        return readable(row, event, wrong, now_ms(self._clock))
 
     def _transition(
         self,

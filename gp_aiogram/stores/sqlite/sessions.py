@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from gp_aiogram.model.clock import from_ms, to_ms
 from gp_aiogram.model.session import Session
 from gp_aiogram.stores.contract import SessionStore
+from gp_aiogram.stores.records import Span, TouchRecord
 from gp_aiogram.stores.sqlite.bulk import insert, select_in
-from gp_aiogram.stores.sqlite.file import SQLiteFile
 from gp_aiogram.stores.sqlite.rows import tell_left_out
+from gp_aiogram.stores.sqlite.work import DatabaseFile
 from gp_aiogram.stores.touch_limit import MAX_TOUCHES, TouchLimit
 
 _COLUMNS = "bot_id, telegram_id, session_id, source, at_ms, payload"
@@ -26,6 +27,15 @@ _HISTORY = f"""
 
 _HISTORIES = f"""
     SELECT {_COLUMNS} FROM session WHERE telegram_id IN ({{marks}}) ORDER BY at_ms, rowid
+"""
+
+_TOUCHES = f"""
+    SELECT {_COLUMNS} FROM session WHERE session_id = ? ORDER BY at_ms DESC, rowid DESC LIMIT ?
+"""
+
+_LISTED = f"""
+    SELECT rowid, {_COLUMNS} FROM session WHERE rowid > ? AND rowid < ?
+    ORDER BY rowid {{order}} LIMIT ?
 """
 
 _PRUNE = """
@@ -78,7 +88,7 @@ class _Pruning(NamedTuple):
 class SQLiteSessions(SessionStore):
     """The part of :class:`~gp_aiogram.SQLiteStore` that knows touches."""
 
-    def __init__(self, file: SQLiteFile) -> None:
+    def __init__(self, file: DatabaseFile) -> None:
         self._file = file
         self._limit = TouchLimit()
 
@@ -115,6 +125,18 @@ class SQLiteSessions(SessionStore):
         """Return the session ids that touches of other users name as well."""
         share = _Share(telegram_id, session_ids)
         return await self._file.submit(_shared, share, reads=True)
+
+    async def touches_of(self, session_id: str, limit: int = 100) -> Sequence[Session]:
+        """Return touches that name a session id, the latest first."""
+        return _sessions(await self._file.read(_TOUCHES, (session_id, limit)))
+
+    async def touches(self, span: Span) -> Sequence[TouchRecord]:
+        """Return touches in the order in which they were added."""
+        order = "DESC" if span.newest else "ASC"
+        before = _EVER[1] if span.before is None else span.before
+        rows = await self._file.read(_LISTED.format(order=order), (span.after, before, span.limit))
+        read = [(number, _session(row)) for number, *row in rows]
+        return [TouchRecord(number, touch) for number, touch in read if touch is not None]
 
     async def prune(self, before: datetime, limit: int) -> int:
         """Erase touches that are older."""

@@ -10,7 +10,9 @@ from typing import Any
 
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.model.event import Event
-from gp_aiogram.stores.sqlite.rows import Key
+from gp_aiogram.stores.pages import Key
+from gp_aiogram.stores.records import Delivery, State
+from gp_aiogram.stores.sqlite.rows import delivery_of
 from gp_aiogram.stores.sqlite.tally import Tally
 
 logger = logging.getLogger("gp_aiogram")
@@ -41,26 +43,52 @@ def read_event(body: Any) -> Event | str:
 
 
 def is_sound(row: Any) -> bool:
-    """Tell whether a delivery can be made of a row of :data:`~.rows.COLUMNS`."""
-    _, _, _, attempts, since_ms, due_ms, _, _, _, cap = row
+    """Return whether a delivery can be made of a row of :data:`~.rows.COLUMNS`."""
+    _, _, _, attempts, since_ms, due_ms, _, _, _, _, cap = row
     return (
         isinstance(attempts, int)
-        and _is_moment(since_ms)
-        and _is_moment(due_ms)
+        and is_moment(since_ms)
+        and is_moment(due_ms)
         and (cap is None or isinstance(cap, int))
     )
 
 
 def mended(row: Any, at_ms: int) -> list[Any]:
     """Return a row without what cannot be read of it."""
-    seq, destination, state, _, _, _, reason, receipt, maybe, _ = row
-    return [seq, destination, state, 0, at_ms, at_ms, reason, receipt, maybe, None]
+    seq, destination, state, _, _, _, reason, receipt, tries, maybe, _ = row
+    return [seq, destination, state, 0, at_ms, at_ms, reason, receipt, tries, maybe, None]
+
+
+def event_or_stand_in(
+    connection: sqlite3.Connection,
+    seq: int,
+    body: Any,
+) -> tuple[Event, str | None]:
+    """Return an event; where it cannot be read, what its columns tell, and why."""
+    event = read_event(body)
+    return (event, None) if isinstance(event, Event) else (stand_in(connection, seq), event)
+
+
+def readable(row: Any, event: Event, wrong: str | None, at_ms: int) -> Delivery:
+    """Return a delivery; one that cannot be read is shown as the dead letter that it is.
+
+    :param row: of :data:`~.rows.COLUMNS`.
+    :param wrong: why its event cannot be read; None when it can.
+    """
+    reason = wrong
+    if not is_sound(row):
+        reason, row = DELIVERY_IS_SPOILT, mended(row, at_ms)
+    delivery = delivery_of(row, event)
+    if reason is None:
+        return delivery
+    state: State = "dead" if delivery.state == "pending" else delivery.state
+    return delivery._replace(state=state, reason=reason)
 
 
 def stand_in(connection: sqlite3.Connection, seq: int) -> Event:
     """Return what the columns tell of an event whose body cannot be read, to show it."""
     ((event_id, name, telegram_id, bot_id, at_ms),) = connection.execute(_EVENT, (seq,))
-    at = from_ms(at_ms if _is_moment(at_ms) else 0)
+    at = from_ms(at_ms if is_moment(at_ms) else 0)
     return Event(event_id, name, at, telegram_id=telegram_id, bot_id=bot_id)
 
 
@@ -77,5 +105,6 @@ def bury(connection: sqlite3.Connection, reasons: Mapping[Key, str], at_ms: int)
     tally.write(connection)
 
 
-def _is_moment(value: object) -> bool:
+def is_moment(value: object) -> bool:
+    """Return whether milliseconds since 1970 are a moment that there is."""
     return isinstance(value, int) and _FIRST_MS <= value <= _LAST_MS

@@ -19,13 +19,13 @@ from gp_aiogram.stores.sqlite.sessions import SQLiteSessions
 class SQLiteStore(Store):
     """Sessions, profiles and outbox in one SQLite file (WAL, synchronous=FULL, group commit).
 
-    What it has accepted survives ``kill -9`` and, on storage that honours fsync, power loss. A
-    second process that opens the file gets :class:`~gp_aiogram.errors.StoreLocked`; others may
-    only read it.
+    Accepted data survives ``kill -9`` and, on storage that honours fsync, power loss. A second
+    process that opens the file gets :class:`~gp_aiogram.errors.StoreLocked`. Other processes may
+    read it.
 
-    :param path: the file; made when missing, as are its folders.
-    :param clock: what tells the time; this machine's clocks unless a test turns its own.
-    :raises ConfigurationError: when the path names no file.
+    :param path: the file; it is created if missing, with its folders.
+    :param clock: the clock to use; tests may pass their own.
+    :raises ConfigurationError: when the path is not that of a file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
@@ -39,6 +39,7 @@ class SQLiteStore(Store):
             )
             raise ConfigurationError(msg)
         self.path = Path(path)
+        self.place = os.path.abspath(path)  # noqa: PTH100 - a link stays a link
         self._file = SQLiteFile(self.path)
         super().__init__(
             sessions=SQLiteSessions(self._file),
