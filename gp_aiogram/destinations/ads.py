@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
@@ -16,9 +16,14 @@ from gp_aiogram.destinations.schema import is_digest
 from gp_aiogram.errors import EventError, EventRejected
 from gp_aiogram.identity.net import public_address, read_address
 from gp_aiogram.model.event import REFUND, Event
+from gp_aiogram.model.firing import firing_of
 from gp_aiogram.model.money import CurrencyConverter, json_number
 
 logger = logging.getLogger("gp_aiogram.destinations")
+
+
+#: Where a prepared item has a test code of its own; it is taken out before it is sent.
+TEST_CODE = "gp_test_event_code"
 
 
 class AdDestination(HTTPDestination):
@@ -64,12 +69,28 @@ class AdDestination(HTTPDestination):
         return super().accepts(event) and (event.name != REFUND or REFUND in self.event_names)
 
     def knows_currency(self, currency: str) -> bool:
-        """Tell whether the platform takes a currency, or a rate converts it."""
+        """Return whether the platform takes a currency, or a rate converts it."""
         return self._converter.supports(currency)
 
     def platform_name(self, event: Event) -> str:
-        """Return what the platform calls an event."""
-        return self.event_names.get(event.name, event.name)
+        """Return what the platform calls an event, or what the caller has the platform call it."""
+        return firing_of(event).event_name or self.event_names.get(event.name, event.name)
+
+
+def split_test_code(
+    batch: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, str], list[Mapping[str, Any]]]:
+    """Return what a request says of a batch's test code, which it has once, and the plain items.
+
+    :param batch: prepared items of one code, which is under :data:`TEST_CODE`, or of none.
+    """
+    code = batch[0].get(TEST_CODE)
+    if code is None:
+        return {}, list(batch)
+    plain: list[Mapping[str, Any]] = [
+        {key: part for key, part in item.items() if key != TEST_CODE} for item in batch
+    ]
+    return {"test_event_code": code}, plain
 
 
 def external_ids(event: Event, platform: str) -> str | list[str]:

@@ -100,6 +100,28 @@ def validate_choice(where: str, choice: object, choices: Collection[str], advice
     return choice
 
 
+def validate_flag(where: str, flag: object) -> bool:
+    """Return a yes or no.
+
+    :raises ConfigurationError: when it is neither.
+    """
+    if not isinstance(flag, bool):
+        msg = f"{where} must be True or False, not {short_repr(flag)}"
+        raise ConfigurationError(msg)
+    return flag
+
+
+def validate_batch_size(where: str, size: object, most: int) -> int:
+    """Return a number of events per request.
+
+    :raises ConfigurationError: when it is not from 1 to ``most``.
+    """
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= most:
+        msg = f"{where} must be a number of events from 1 to {most}, not {short_repr(size)}"
+        raise ConfigurationError(msg)
+    return size
+
+
 def validate_event_names(where: str, names: object) -> dict[str, str]:
     """Return what the caller wants our events to be called on the platform.
 

@@ -24,6 +24,12 @@ _MOST_CONNECTIONS = 100
 #: Seconds that an idle connection is kept.
 _KEEPALIVE = 5.0
 
+#: aiohttp repeats a GET by itself when its connection breaks, and so hides that the first may have
+#: been heard. This switches it off, as its own test client does. Versions before 3.11 have no
+#: switch, but know such methods by their capitals, and write every method in capitals.
+_REPEATS = "_retry_connection"
+_HAS_SWITCH = _REPEATS in aiohttp.ClientSession.ATTRS
+
 #: What is raised when no answer came.
 NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError)
 
@@ -50,6 +56,8 @@ class Client:
         :raises httpx.HTTPError, aiohttp.ClientError: when none came.
         """
         transport = await self._opened()
+        if self._given is None and not _HAS_SWITCH:
+            request.method = request.method.lower()
         if self._proxy is not None and request.url.scheme == "http":
             # Without a tunnel, it is the request itself that the proxy reads.
             request.headers.update(self._proxy.headers)
@@ -94,7 +102,7 @@ def _connections(proxy: Proxy | None) -> AiohttpTransport:
     transport = AiohttpTransport(proxy=through)
 
     def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
+        made = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=transport.ssl_context,
                 limit=_MOST_CONNECTIONS,
@@ -104,13 +112,16 @@ def _connections(proxy: Proxy | None) -> AiohttpTransport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        if _HAS_SWITCH:
+            setattr(made, _REPEATS, False)
+        return made
 
     transport.client = session
     return transport
 
 
 def was_not_sent(error: Exception) -> bool:
-    """Tell whether an error proves that the server did not get the request."""
+    """Return whether an error proves that the server did not get the request."""
     return isinstance(_cause(error), _NOT_SENT)
 
 

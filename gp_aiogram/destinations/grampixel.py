@@ -37,20 +37,20 @@ class _Conversion(NamedTuple):
 class GramPixel(HTTPDestination):
     """Sends events to GramPixel, one per request.
 
-    The document knows no idempotency, so an event whose answer was lost may be counted twice when
-    it is sent again. Each request carries ``Idempotency-Key: <event_id>`` all the same, and
-    ``ambiguous`` says what to do.
+    GramPixel documents no idempotency, so an event may be counted twice if its answer was lost and
+    it is sent again. ``ambiguous`` says what to do then. Each request carries
+    ``Idempotency-Key: <event_id>`` anyway.
 
     :param api_key: sent as ``x-api-key``.
     :param workspace_id: UUID of the workspace.
-    :param name: tells this destination from others.
-    :param event_names: what to call our events there, e.g. ``{"Lead": "Subscribe"}``.
-    :param only: names of the events that go there; None means all.
-    :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a
-        dead letter for you to decide on.
-    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
-    :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
-    :raises ConfigurationError: when one of them cannot work.
+    :param name: of this destination; each destination of a tracker needs its own.
+    :param event_names: the platform's names for our events, e.g. ``{"Lead": "Subscribe"}``.
+    :param only: names of the events to send; None sends all.
+    :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` makes the event a
+        dead letter, and you decide.
+    :param proxy: URL of an HTTP proxy; None uses the proxy of the environment, if there is one.
+    :param transport: an httpx transport for the requests, such as ``httpx.MockTransport``.
+    :raises ConfigurationError: when an argument is invalid.
     """
 
     #: GramPixel knows people by the session.
@@ -112,7 +112,7 @@ class GramPixel(HTTPDestination):
     async def send(self, batch: Sequence[_Conversion]) -> Sequence[Receipt]:
         """Send one event; the receipt holds the server's ``event_id``, ``session_id``, ``status``.
 
-        :raises DeliveryError: as the contract says.
+        :raises DeliveryError: see :meth:`Destination.send <gp_aiogram.Destination.send>`.
         """
         ((body, event_id),) = batch
         response = await self.post(_PATH, body, idempotency_key=event_id)
@@ -125,10 +125,10 @@ class GramPixel(HTTPDestination):
         answer = json_object(response)
         accepted = answer.get("ok", _NOT_SAID)
         if not accepted or accepted == "false":
-            raise EventRejected(self.redact(answered))
+            raise EventRejected(self.redact(answered), status=response.status_code)
         if accepted not in _YES:
             msg = f"the answer is not GramPixel's: {answered}"
-            raise DeliveryFailed(self.redact(msg), ambiguous=True)
+            raise DeliveryFailed(self.redact(msg), ambiguous=True, status=response.status_code)
         data = answer.get("data")
         told = data if isinstance(data, dict) else {}
         return self.receipt({key: told.get(key) for key in _RECEIPT})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from copy import copy
+from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +23,7 @@ from gp_aiogram.destinations.client import (
     proxy_status,
     was_not_sent,
 )
+from gp_aiogram.destinations.preview import HIDDEN, Capture, Preview, shown_request
 from gp_aiogram.destinations.proxies import environment_proxy, validate_proxy
 from gp_aiogram.destinations.redaction import Redactor
 from gp_aiogram.errors import (
@@ -32,6 +35,7 @@ from gp_aiogram.errors import (
     short_repr,
 )
 from gp_aiogram.model import codec
+from gp_aiogram.model.event import Event
 
 #: Seconds to connect, between two parts of an answer, and for the whole request. Two requests fit
 #: into one try (``send_timeout``).
@@ -65,20 +69,26 @@ _WRONG_ADDRESS = (
 class HTTPDestination(Destination):
     """A destination behind an HTTP API.
 
-    Requests are in no log. Answers are read up to 1 MiB and judged by what came.
+    Requests are never logged. Answers are read up to 1 MiB.
 
-    :param name: tells this destination from others.
+    :param name: of this destination; each destination of a tracker needs its own.
     :param base_url: where the API lives; ``http`` or ``https``.
     :param headers: sent with each request.
-    :param secrets: kept out of every error, log line and repr, also as URLs, JSON and base64
-        write them.
-    :param only: names of the events that this destination gets; None means all.
-    :param proxy: URL of the HTTP proxy that requests go through, which may hold user and
-        password; None for that of the environment (``HTTPS_PROXY``, ``NO_PROXY``), if any.
-    :param transport: what carries the requests in place of connections of our own, e.g.
-        ``httpx.MockTransport`` in tests; a proxy is then its own business.
-    :raises ConfigurationError: when one of them cannot work.
+    :param secrets: texts that never appear in errors, log lines and reprs, nor in the forms that
+        URLs, JSON and base64 give them.
+    :param only: names of the events to send; None sends all.
+    :param proxy: URL of an HTTP proxy, which may contain user and password; None uses the proxy of
+        the environment (``HTTPS_PROXY``, ``NO_PROXY``), if there is one.
+    :param transport: an httpx transport for the requests, such as ``httpx.MockTransport``; it then
+        has to handle proxies itself.
+    :raises ConfigurationError: when an argument is invalid.
     """
+
+    #: The argument that holds the address, for messages.
+    address_argument: ClassVar[str] = "base_url"
+
+    #: Whether the part of the URL behind the host may hold a key, so that it is never shown.
+    hides_path: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -121,41 +131,65 @@ class HTTPDestination(Destination):
     ) -> httpx.Response:
         """Post JSON and return the answer, whatever its status.
 
-        :param idempotency_key: sent percent-encoded as ``Idempotency-Key``, by which a server may
-            know a repeated request.
-        :raises DeliveryFailed: when no answer came; ambiguous unless nothing was sent for certain.
-        :raises DestinationMisconfigured: when the proxy refuses to let the request through.
+        :param idempotency_key: sent percent-encoded as ``Idempotency-Key``, by which a server can
+            recognise a repeated request.
+        :raises DeliveryFailed: when no answer came; ambiguous unless certainly nothing was sent.
+        :raises DestinationMisconfigured: when the proxy refuses the request.
         """
         sent = httpx.Headers({"content-type": "application/json"})
         sent.update(headers)
         if idempotency_key is not None:
             sent["idempotency-key"] = quote(idempotency_key, errors="surrogatepass")
-        return await self._answer("POST", path, content=codec.encode(body), headers=sent)
+        return await self.request("POST", path, content=codec.encode(body), headers=sent)
+
+    async def post_content(
+        self,
+        path: str,
+        content: bytes,
+        content_type: str,
+        query: Mapping[str, Any] | None = None,
+    ) -> httpx.Response:
+        """Post any other content, such as a form or lines, and return the answer.
+
+        :param content_type: e.g. ``application/x-www-form-urlencoded``.
+        :raises DeliveryFailed: when no answer came; ambiguous unless certainly nothing was sent.
+        :raises DestinationMisconfigured: when the proxy refuses the request.
+        """
+        headers = {"content-type": content_type}
+        return await self.request(
+            "POST", _with_query(path, query or {}), content=content, headers=headers
+        )
 
     async def get(self, path: str, query: Mapping[str, Any]) -> httpx.Response:
         """Send a GET request, as postbacks do, and return the answer, whatever its status.
 
-        :raises DeliveryFailed: when no answer came; ambiguous unless nothing was sent for certain.
-        :raises DestinationMisconfigured: when the proxy refuses to let the request through.
+        :raises DeliveryFailed: when no answer came; ambiguous unless certainly nothing was sent.
+        :raises DestinationMisconfigured: when the proxy refuses the request.
         """
-        return await self._answer("GET", path, params=dict(query))
+        return await self.request("GET", _with_query(path, query))
 
-    async def _answer(
+    async def request(
         self,
         method: str,
         path: str,
         *,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        **content: Any,
     ) -> httpx.Response:
+        """Send any request and return the answer, whatever its status.
+
+        :param path: with its query, percent-encoded.
+        :raises DeliveryFailed: when no answer came; ambiguous unless certainly nothing was sent.
+        :raises DestinationMisconfigured: when the proxy refuses the request.
+        """
         sent = httpx.Headers(self._headers)
         sent.update(headers)
         request = httpx.Request(
             method,
             f"{self.base_url}/{path.lstrip('/')}",
             headers=sent,
+            content=content,
             extensions={"timeout": httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT).as_dict()},
-            **content,
         )
         try:
             return await asyncio.wait_for(self._client.send(request), TOTAL_TIMEOUT)
@@ -165,18 +199,43 @@ class HTTPDestination(Destination):
         except NO_ANSWER as error:
             raise self._no_answer(error) from None
 
+    async def preview(self, event: Event) -> Preview:
+        """Return the requests that would be sent for one event.
+
+        For destinations of gp_aiogram, ``send`` runs with a transport that sends nothing. The
+        ``send`` of other destinations is not run, because it may do more than send requests.
+        """
+        if not type(self).send.__module__.startswith(__package__):
+            prepared = await super().preview(event)
+            return replace(prepared, item=self._masked(prepared.item))
+        capture = Capture()
+        twin = copy(self)
+        twin._client = capture  # noqa: SLF001 - its own class
+        try:
+            await twin.send([twin.prepare(event)])
+        except Exception as error:  # noqa: BLE001 - nobody has answered; or it cannot be prepared
+            if not capture.requests:
+                return Preview(refusal=self.redact(str(error) or type(error).__name__))
+        shown = [shown_request(each, self._redactor) for each in capture.requests]
+        if self.hides_path:
+            shown = [each._replace(url=f"{self.base_url}/{HIDDEN}") for each in shown]
+        return Preview(shown)
+
+    def _masked(self, item: Any) -> Any:
+        return codec.decode(self._redactor.mask(codec.encode(item).decode()))
+
     def _no_answer(self, error: Exception) -> DeliveryError:
         status = proxy_status(error)
         if status is not None and kind_of_status(status) is DestinationMisconfigured:
             msg = f"the proxy answered HTTP {status}: are its address, user and password right?"
-            return DestinationMisconfigured(msg)
+            return DestinationMisconfigured(msg, status=status)
         return DeliveryFailed(self.redact(describe(error)), ambiguous=not was_not_sent(error))
 
     def raise_for_status(self, response: httpx.Response) -> None:
-        """Raise the error that an HTTP status stands for.
+        """Raise the error that an HTTP status means.
 
-        What says that the call is wrong whatever the event (401, 402, 403, 404, 405, 407, 410,
-        redirects) pauses the destination; other 4xx speak of the event.
+        Statuses that would meet any event (401, 402, 403, 404, 405, 407, 410, redirects) pause the
+        destination. Other 4xx statuses reject the event.
 
         :raises DeliveryError: unless the status is a success.
         """
@@ -189,13 +248,13 @@ class HTTPDestination(Destination):
         if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None:
             kind = RateLimited
         if kind is RateLimited:
-            raise RateLimited(reason, retry_after=retry_after)
+            raise RateLimited(reason, retry_after=retry_after, status=status)
         if kind is DeliveryFailed:
-            raise DeliveryFailed(reason, ambiguous=status not in _NOT_HANDLED)
-        raise kind(reason)
+            raise DeliveryFailed(reason, ambiguous=status not in _NOT_HANDLED, status=status)
+        raise kind(reason, status=status)
 
     def _explained(self, response: httpx.Response) -> str:
-        question = f"is base_url={self.base_url!r} right?"
+        question = f"is {self.address_argument}={self.base_url!r} right?"
         if response.is_redirect or response.is_informational:
             return question
         if response.status_code in _WRONG_ADDRESS:
@@ -203,15 +262,21 @@ class HTTPDestination(Destination):
         return response.text
 
     def receipt(self, told: Mapping[str, object]) -> Receipt:
-        """Return a receipt of what an answer told: redacted texts, nothing that is empty."""
+        """Return the receipt for an answer: redacted texts, without empty ones."""
         return {key: self.redact(str(value)) for key, value in told.items() if value not in _EMPTY}
 
     def redact(self, text: str) -> str:
-        """Return a text on one line without secrets and control characters, cut to 500."""
+        """Return a text as one line of up to 500 characters, without secrets."""
         return self._redactor.redact(text)
 
     def redact_error(self, error: DeliveryError) -> DeliveryError:
-        """Return an error that was made from an answer, its reason redacted."""
+        """Return an error with its reason redacted."""
         error.reason = self.redact(error.reason)
         error.args = (error.reason,)
         return error
+
+
+def _with_query(path: str, query: Mapping[str, Any]) -> str:
+    if not query:
+        return path
+    return f"{path}{'&' if '?' in path else '?'}{httpx.QueryParams(dict(query))}"

@@ -79,34 +79,35 @@ class _Pixel(NamedTuple):
 class LeadSail(AdDestination):
     """Fires one pixel through LeadSail, one event per request.
 
-    The lead of an event is what ``lead_id`` says, else what ``identify(lead_id=...)`` told, else
-    the session, if it begins with ``lead_``. An event without a lead is skipped.
+    The lead of an event comes from ``lead_id``, else from ``identify(lead_id=...)``, else from the
+    session, if it begins with ``lead_``. An event without a lead is skipped.
 
-    The document knows no idempotency, so an event whose answer was lost may be counted twice when
-    it is sent again. Each request carries ``Idempotency-Key: <event_id>`` all the same, and
-    ``ambiguous`` says what to do.
+    LeadSail documents no idempotency, so an event may be counted twice if its answer was lost and
+    it is sent again. ``ambiguous`` says what to do then. Each request carries
+    ``Idempotency-Key: <event_id>`` anyway.
 
     :param api_key: sent as ``X-API-Key``.
     :param pixel_id: of the ad platform.
     :param platform: ``"facebook"`` or ``"tiktok"``; events go out under its names.
-    :param action_source: where conversions are made, one of :data:`ACTION_SOURCES`.
-    :param test_event_code: of the ad platform; the document says that test events count nothing.
+    :param action_source: where conversions are made, one of
+        :data:`~gp_aiogram.destinations.leadsail.ACTION_SOURCES`.
+    :param test_event_code: of the ad platform. According to LeadSail, test events do not count.
     :param lead_id: a function of the event, which may be async and return None; or one lead for
         all events, in tests.
-    :param name: tells this destination from others.
-    :param event_names: what to call our events there, over those of
+    :param name: of this destination; each destination of a tracker needs its own.
+    :param event_names: the platform's names for our events, over those of
         :mod:`gp_aiogram.model.catalogue`.
-    :param only: names of the events that go there; None means all.
-    :param rates: what one unit of a currency that the platform does not take is worth in one that
-        it takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``.
-    :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` keeps the event as a
-        dead letter for you to decide on.
-    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
-    :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
-    :raises ConfigurationError: when one of them cannot work.
+    :param only: names of the events to send; None sends all.
+    :param rates: what one unit of a currency that the platform refuses is worth in one that it
+        accepts, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``.
+    :param ambiguous: ``"retry"`` sends again after a lost answer; ``"hold"`` makes the event a
+        dead letter, and you decide.
+    :param proxy: URL of an HTTP proxy; None uses the proxy of the environment, if there is one.
+    :param transport: an httpx transport for the requests, such as ``httpx.MockTransport``.
+    :raises ConfigurationError: when an argument is invalid.
     """
 
-    #: Of what ``identify()`` was told, LeadSail gets the ``lead_id`` only.
+    #: Of what you gave ``identify()``, LeadSail gets the ``lead_id`` only.
     uses_traits: ClassVar[bool] = False
 
     def __init__(
@@ -169,9 +170,9 @@ class LeadSail(AdDestination):
         )
 
     def prepare(self, event: Event) -> _Pixel:
-        """Build a request, but for a lead that ``lead_id=...`` has to find.
+        """Build a request, except for a lead that ``lead_id=...`` has to find.
 
-        :raises EventSkipped: when the user is no lead.
+        :raises EventSkipped: when the user is not a lead.
         :raises EventRejected: when the currency is neither supported nor convertible.
         """
         lead_id = self._lead_id or _lead_of(event)
@@ -189,10 +190,10 @@ class LeadSail(AdDestination):
         return _Pixel(event, body, lead_id)
 
     async def send(self, batch: Sequence[_Pixel]) -> Sequence[Receipt]:
-        """Send one event; the receipt holds what the answer says of lead, pixel and event name.
+        """Send one event; the receipt holds lead, pixel and event name from the answer.
 
-        :raises EventSkipped: when the user is no lead.
-        :raises DeliveryError: as the contract says.
+        :raises EventSkipped: when the user is not a lead.
+        :raises DeliveryError: see :meth:`Destination.send <gp_aiogram.Destination.send>`.
         """
         ((event, body, lead_id),) = batch
         if self._find_lead is not None:
@@ -220,16 +221,18 @@ class LeadSail(AdDestination):
         answer = json_object(response)
         error = answer.get("error")
         if isinstance(error, dict) and str(error.get("code")) in _ERRORS:
-            raise _ERRORS[error["code"]](self.redact(_explain(response, error)))
+            told = self.redact(_explain(response, error))
+            raise _ERRORS[error["code"]](told, status=response.status_code)
         self.raise_for_status(response)
         data = answer.get("data")
         fired = data if isinstance(data, dict) else {}
         flags = (answer.get("success"), fired.get("success"))
         if any(flag is False for flag in flags):
-            raise EventRejected(self.redact(f"HTTP {response.status_code}: {response.text}"))
+            msg = f"HTTP {response.status_code}: {response.text}"
+            raise EventRejected(self.redact(msg), status=response.status_code)
         if not all(flag is True for flag in flags):
             msg = f"the answer is not LeadSail's: HTTP {response.status_code}: {response.text}"
-            raise DeliveryFailed(self.redact(msg), ambiguous=True)
+            raise DeliveryFailed(self.redact(msg), ambiguous=True, status=response.status_code)
         return self.receipt({key: fired.get(key) for key in _RECEIPT})
 
 

@@ -27,7 +27,7 @@ def shareable(user_data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_private(key: str, value: object) -> bool:
-    """Tell whether a key names personal data, and its value is more than a yes or no."""
+    """Return whether a key names personal data, and its value is more than a yes or no."""
     if key in _CHARGE_IDS:
         return True
     return is_personal_key(key) and value is not None and not isinstance(value, bool)

@@ -32,6 +32,10 @@ class Redactor:
         self._secret = re.compile("|".join(forms)) if forms else None
         self._margin = _LONGEST_SPELLING * max(map(len, known), default=0)
 
+    def mask(self, text: str) -> str:
+        """Return a whole text, its lines and all, without secrets."""
+        return text if self._secret is None else self._secret.sub("***", text)
+
     def redact(self, text: str) -> str:
         """Return a text on one line without secrets, cut to 500 characters."""
         masked = text[:_READ_LENGTH]

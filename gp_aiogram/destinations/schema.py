@@ -86,7 +86,7 @@ def _report(where: str, words: str, errors: list[str]) -> None:
 
 
 def is_digest(value: Any) -> bool:
-    """Tell whether a value is a SHA-256 digest as the platforms want it: 64 lower-case digits."""
+    """Return whether a value is a SHA-256 digest as platforms want it: 64 lower-case digits."""
     try:
         # What bytes are written as is in lower case and without white space.
         return len(value) == _DIGEST_LENGTH and bytes.fromhex(value).hex() == value

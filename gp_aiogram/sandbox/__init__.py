@@ -2,9 +2,13 @@
 
 from gp_aiogram.sandbox.faults import Fault
 from gp_aiogram.sandbox.platforms.grampixel import GramPixelEvent, GramPixelSandbox
+from gp_aiogram.sandbox.platforms.keitaro import KeitaroConversion, KeitaroSandbox
 from gp_aiogram.sandbox.platforms.leadsail import LeadSailEvent, LeadSailSandbox
 from gp_aiogram.sandbox.platforms.meta import MetaEvent, MetaSandbox
+from gp_aiogram.sandbox.platforms.metrica import MetricaEvent, MetricaSandbox
+from gp_aiogram.sandbox.platforms.snapchat import SnapchatEvent, SnapchatSandbox
 from gp_aiogram.sandbox.platforms.tiktok import TikTokEvent, TikTokSandbox
+from gp_aiogram.sandbox.platforms.webhook import WebhookEvent, WebhookSandbox
 from gp_aiogram.sandbox.server import DestinationSandbox, SandboxRequest
 from gp_aiogram.sandbox.telegram.chats import SandboxChat
 from gp_aiogram.sandbox.telegram.errors import RefusedError
@@ -20,10 +24,14 @@ __all__ = [
     "Fault",
     "GramPixelEvent",
     "GramPixelSandbox",
+    "KeitaroConversion",
+    "KeitaroSandbox",
     "LeadSailEvent",
     "LeadSailSandbox",
     "MetaEvent",
     "MetaSandbox",
+    "MetricaEvent",
+    "MetricaSandbox",
     "RefusedError",
     "SandboxAnswer",
     "SandboxButton",
@@ -32,7 +40,11 @@ __all__ = [
     "SandboxPayment",
     "SandboxRequest",
     "SandboxUser",
+    "SnapchatEvent",
+    "SnapchatSandbox",
     "TelegramSandbox",
     "TikTokEvent",
     "TikTokSandbox",
+    "WebhookEvent",
+    "WebhookSandbox",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ class Fault:
         """Accept the request, then close the connection without an answer."""
         return cls("drop_answer")
 
-    def answer(self, handle: Callable[[], web.Response]) -> web.Response | None:
+    async def answer(self, handle: Callable[[], Awaitable[web.Response]]) -> web.Response | None:
         """The response the client gets; ``None`` when it gets none.
 
         :param handle: handles the request normally.
@@ -75,9 +75,9 @@ class Fault:
         if self.kind == "status":
             return self._refusal()
         if self.kind == "delay":
-            return handle()
+            return await handle()
         if self.kind == "drop_answer":
-            handle()
+            await handle()
         return None
 
     async def leave(self, request: web.Request) -> None:

@@ -8,7 +8,8 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 
+#: What a stand-in answers, at once or later.
+Answering = web.Response | Coroutine[Any, Any, web.Response]
+
 _BODY_LIMIT = 64 * 1024 * 1024
+
+#: Whether what happens is a stand-in's answer: what it records is not what the bot has recorded.
+answering: ContextVar[bool] = ContextVar("answering", default=False)
 
 
 class Notifier:
@@ -107,6 +114,7 @@ class LocalServer(ABC):
         await runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        answering.set(True)
         # aiohttp forgets a request whose client has left: it would outlive the server.
         self._busy.add(request.task)
         try:
@@ -132,7 +140,8 @@ class SandboxRequest:
     :param method: ``POST`` and so on.
     :param path: the path without the query.
     :param headers: looked up case-insensitively.
-    :param body: the parsed JSON, or the text if it is not JSON.
+    :param body: the parsed JSON, or the text if it is not JSON; of a request without a body, the
+        parameters of its query.
     :param status: the HTTP status of the response; ``None`` when the client got none.
     :param answer: the text of the response; ``None`` when there was none.
     :param at: unix seconds by the clock of the stand-in.
@@ -163,12 +172,25 @@ class DestinationSandbox(LocalServer, Generic[E]):
         self._faults = FaultQueue()
 
     @abstractmethod
-    def handle(self, request: web.Request, body: Any) -> web.Response:
-        """Check one request and answer it.
+    def handle(self, request: web.Request, body: Any) -> Answering:
+        """Check one request and answer it; may be async.
 
         :param request: method, path and headers.
-        :param body: the parsed JSON, or the text if it is not JSON.
+        :param body: the parsed JSON, or the text if it is not JSON; of a request without a body,
+            the parameters of its query.
         """
+
+    def respond(
+        self,
+        request: web.Request,
+        raw: bytes,  # noqa: ARG002 - for subclasses
+        body: Any,
+    ) -> Answering:
+        """Answer one request, where it matters to the byte what was sent.
+
+        :param raw: the body as it came.
+        """
+        return self.handle(request, body)
 
     def fail(
         self,
@@ -181,8 +203,9 @@ class DestinationSandbox(LocalServer, Generic[E]):
 
         :param fault: how to fail.
         :param times: how many requests; ``None`` means until :meth:`recover`.
-        :param when: called with the JSON body; only requests for which it returns true fail. A
-            body it cannot handle (a missing key, not JSON) does not match.
+        :param when: called with the JSON body, or with the parameters of the query where there is
+            no body; only requests for which it returns true fail. A body it cannot handle (a
+            missing key, not JSON) does not match.
         """
         self._faults.add(fault, times, when)
 
@@ -208,15 +231,24 @@ class DestinationSandbox(LocalServer, Generic[E]):
         return list(self.events)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        body = _parsed(await request.read())
+        raw = await request.read()
+        body = _parsed(raw) if raw else dict(request.query) or ""
         fault = self._faults.take(body)
 
-        def handle() -> web.Response:
-            return self.handle(request, body)
+        async def handle() -> web.Response:
+            answered = self.respond(request, raw, body)
+            return answered if isinstance(answered, web.Response) else await answered
 
         if fault is not None:
             await asyncio.sleep(fault.seconds)
-        response = handle() if fault is None else fault.answer(handle)
+        response = await (handle() if fault is None else fault.answer(handle))
+        self._note(request, body, response)
+        if fault is not None and response is None:
+            await fault.leave(request)
+        return web.Response() if response is None else response
+
+    def _note(self, request: web.Request, body: Any, response: web.Response | None) -> None:
+        """Keep a request and its answer."""
         self.requests.append(
             SandboxRequest(
                 method=request.method,
@@ -229,9 +261,6 @@ class DestinationSandbox(LocalServer, Generic[E]):
             )
         )
         self.notifier.notify()
-        if fault is not None and response is None:
-            await fault.leave(request)
-        return web.Response() if response is None else response
 
 
 def _parsed(raw: bytes) -> Any:

@@ -17,14 +17,20 @@ def near_name(variable: str, known: Collection[str]) -> str | None:
 
     :param variable: in upper case, as are those of ``known``.
     """
-    is_behind = any(variable.startswith(f"{name}_") for name in known)
+    behind = [name for name in known if variable.startswith(f"{name}_")]
+    if behind:
+        group = max(behind, key=len)
+        own = [name for name in known if name.startswith(group)]
+        # A setting of the group is meant rather than one of another, however alike.
+        return _nearest(variable, own, _ALIKE_BEHIND_A_SETTING) or _nearest(
+            variable, known, _ALIKE_BEHIND_A_SETTING
+        )
+    return _nearest(variable, known, _ALIKE)
+
+
+def _nearest(variable: str, known: Collection[str], cutoff: float) -> str | None:
     by_letters = {_letters(name): name for name in known}
-    near = get_close_matches(
-        _letters(variable),
-        by_letters,
-        n=1,
-        cutoff=_ALIKE_BEHIND_A_SETTING if is_behind else _ALIKE,
-    )
+    near = get_close_matches(_letters(variable), by_letters, n=1, cutoff=cutoff)
     return by_letters[near[0]] if near else None
 
 

@@ -1,4 +1,4 @@
-"""The example of docs/destinations.md, run as it stands there."""
+"""The example of docs/howto/write-a-destination.md, run as it stands there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp import web
 from gp_aiogram import Destination, Event, HTTPDestination, MemoryStore, Tracker
 from gp_aiogram.model.event import new_event
 
-DOCS = Path(__file__).parents[2] / "docs" / "destinations.md"
+DOCS = Path(__file__).parents[2] / "docs" / "howto" / "write-a-destination.md"
 
 
 def example() -> str:

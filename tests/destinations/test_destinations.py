@@ -24,7 +24,10 @@ from gp_aiogram import (
     HTTPDestination,
     LeadSail,
     MetaCAPI,
+    Postback,
+    Snapchat,
     TikTokEvents,
+    Webhook,
 )
 from gp_aiogram.destinations.http import TOTAL_TIMEOUT
 
@@ -37,6 +40,7 @@ SUCCESS = {
     "data": {"success": True},
     "events_received": 1000,
     "code": 0,
+    "status": "VALID",
 }
 
 Build = Callable[..., Destination]
@@ -58,8 +62,22 @@ def tiktok(**options: Any) -> Destination:
     return TikTokEvents("C", "t", page_url="https://shop.example/", **options)
 
 
-each = pytest.mark.parametrize("build", [grampixel, leadsail, meta, tiktok])
-each_ad_platform = pytest.mark.parametrize("build", [leadsail, meta, tiktok])
+def snapchat(**options: Any) -> Destination:
+    return Snapchat("1", "t", **options)
+
+
+def webhook(**options: Any) -> Destination:
+    return Webhook("https://hooks.example.com/", Webhook.new_secret(), **options)
+
+
+def postback(**options: Any) -> Destination:
+    return Postback("https://t.example.com/?id={tid}&sum={value}&cur={currency}", **options)
+
+
+each = pytest.mark.parametrize(
+    "build", [grampixel, leadsail, meta, tiktok, snapchat, webhook, postback]
+)
+each_ad_platform = pytest.mark.parametrize("build", [leadsail, meta, tiktok, snapchat])
 
 
 # Which events
@@ -156,7 +174,7 @@ async def test_preparing_sends_nothing_and_is_the_same_each_time(build: Build) -
 @each_ad_platform
 def test_what_can_never_be_sent_is_rejected_before_any_request(build: Build) -> None:
     with pytest.raises(EventRejected, match=r"\(rates="):
-        build().prepare(purchase(currency="XTR"))
+        build().prepare(purchase(currency="XTR", click=CLICK))
 
 
 async def test_a_lead_that_must_be_looked_for_is_not_looked_for_while_preparing() -> None:

@@ -507,6 +507,7 @@ async def test_when_fewer_were_received_all_are_sent_again():
     assert isinstance(error, DeliveryFailed)
     assert error.ambiguous
     assert error.reason == "Meta received 1 of 2 events and does not say which"
+    assert error.status == 200
 
 
 _CLASSES = {

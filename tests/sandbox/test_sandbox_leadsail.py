@@ -100,8 +100,14 @@ async def test_without_a_list_any_lead_and_pixel_exist():
             {**BODY, "platform": "meta"},
             ['platform must be a valid value (facebook, tiktok), got "meta"'],
         ),
-        ({**BODY, "eventValue": "9.99"}, ['eventValue must be a valid number, got "9.99"']),
-        ({**BODY, "eventValue": True}, ["eventValue must be a valid number, got true"]),
+        (
+            {**BODY, "eventValue": "9.99"},
+            ['eventValue must be a valid number from 0 to 1000000000000, got "9.99"'],
+        ),
+        (
+            {**BODY, "eventValue": True},
+            ["eventValue must be a valid number from 0 to 1000000000000, got true"],
+        ),
         ({**BODY, "currency": "XTR"}, ['currency must be a valid ISO 4217 code, got "XTR"']),
         ({**BODY, "currency": 5}, ["currency must be a valid ISO 4217 code, got 5"]),
         ({**BODY, "testEventCode": 5}, ["testEventCode must be a valid string, got 5"]),

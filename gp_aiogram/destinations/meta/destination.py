@@ -11,18 +11,17 @@ import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 
 from gp_aiogram.destinations.ads import (
+    TEST_CODE,
     AdDestination,
     WarnOnce,
     external_ids,
     hashed_fields,
-    map_contents,
-    money_fields,
-    visitor_ip,
+    split_test_code,
 )
 from gp_aiogram.destinations.answers import json_object, kind_of_status
 from gp_aiogram.destinations.arguments import (
@@ -33,9 +32,9 @@ from gp_aiogram.destinations.arguments import (
     validate_test_code,
 )
 from gp_aiogram.destinations.base import Receipt
+from gp_aiogram.destinations.meta.body import HASHED, CustomData, browser, pages
 from gp_aiogram.destinations.meta.errors import is_bad_click_id, meta_error
-from gp_aiogram.destinations.privacy import shareable, shareable_url
-from gp_aiogram.destinations.schema import NUMBER, TEXT, WHOLE, Table, one_of, reader
+from gp_aiogram.destinations.meta.quality import FIELDS, EventQuality, read_quality
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -44,10 +43,9 @@ from gp_aiogram.errors import (
     EventRejected,
     short_repr,
 )
-from gp_aiogram.identity import FIELDS
 from gp_aiogram.model import catalogue
-from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Event
+from gp_aiogram.model.firing import firing_of
 from gp_aiogram.model.money import CurrencyConverter, Rates
 
 #: Where a conversion may have been made. Not here: ``app``, which needs a device, and
@@ -67,52 +65,6 @@ _RENEWAL_SOURCE = "system_generated"
 
 _VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}")
 
-#: Traits that are sent hashed; Meta calls them as we do. The user's id is built separately.
-_HASHED = {field: field for field in FIELDS if field != "external_id"}
-
-_DELIVERY = one_of("in_store", "curbside", "home_delivery")
-
-_CONTENT: Table = {
-    "id": TEXT,
-    "quantity": WHOLE,
-    "item_price": NUMBER,
-    "delivery_category": _DELIVERY,
-    "title": TEXT,
-    "description": TEXT,
-    "brand": TEXT,
-    "category": TEXT,
-}
-
-#: TikTok's names of the same fields.
-_CONTENT_NAMES = {
-    "content_id": "id",
-    "content_name": "title",
-    "content_category": "category",
-    "price": "item_price",
-}
-
-#: The standard keys of custom_data that ``user_data`` may set.
-_STANDARD: Mapping[str, Table] = {
-    "content_category": TEXT,
-    "content_ids": [TEXT],
-    "content_name": TEXT,
-    "content_type": one_of("product", "product_group"),
-    "contents": [_CONTENT],
-    "delivery_category": _DELIVERY,
-    "item_number": TEXT,
-    "net_revenue": NUMBER,
-    "num_items": WHOLE,
-    "order_id": TEXT,
-    "predicted_ltv": NUMBER,
-    "search_string": TEXT,
-    "status": TEXT,
-}
-
-_read_standard = reader(_STANDARD, "user_data")
-
-#: Taken from the event alone, never from ``user_data``.
-_OF_THE_EVENT = frozenset({"value", "currency"})
-
 
 class MetaCAPI(AdDestination):
     """Sends events to one Meta pixel (dataset), up to 1000 per request.
@@ -122,41 +74,43 @@ class MetaCAPI(AdDestination):
     (error 2804050), so a first name without anything else is never sent.
 
     ``user_data`` of an event becomes ``custom_data``: standard keys such as ``order_id`` as Meta
-    wants them, other texts, numbers and booleans as custom keys. The fields of ``contents`` may
+    requires, other texts, numbers and booleans as custom keys. The fields of ``contents`` may
     have TikTok's names. What names or looks like personal data is left out.
 
-    Meta de-duplicates by name and event id within 48 hours of the first receipt, and promises it
-    for browser and server only; a repeated request holds the same ids.
+    Meta de-duplicates by name and event id within 48 hours of the first receipt. It promises this
+    between browser and server only. A repeated request has the same ids.
 
     :param pixel_id: of the pixel or dataset.
     :param access_token: sent in the ``Authorization`` header, never in the URL.
-    :param api_version: of the Graph API; each works for two years at least.
-    :param action_source: where conversions are made, one of :data:`ACTION_SOURCES`. With
-        ``"website"``, an event whose click has no page or no browser, which Meta then demands, is
-        sent as ``"chat"``. Renewals of subscriptions are ``"system_generated"`` in any case.
-    :param test_event_code: shows events under Test Events; they count all the same.
-    :param app_secret: adds ``appsecret_proof`` to each request, which an app may demand.
-    :param name: tells this destination from others.
-    :param event_names: what to call our events there, over
+    :param api_version: of the Graph API; each version works for at least two years.
+    :param action_source: where conversions are made, one of
+        :data:`~gp_aiogram.destinations.meta.destination.ACTION_SOURCES`. With ``"website"``, an
+        event whose click has no page or no browser is sent as ``"chat"``, because Meta requires
+        both. Renewals of subscriptions are always ``"system_generated"``.
+    :param test_event_code: shows events under Test Events; they still count.
+    :param app_secret: adds ``appsecret_proof`` to each request, which an app may require.
+    :param name: of this destination; each destination of a tracker needs its own.
+    :param event_names: the platform's names for our events, over
         :data:`gp_aiogram.model.catalogue.META`.
-    :param only: names of the events that go there; None means all.
-    :param rates: currencies to convert, e.g. ``{"UZS": ("USD", Decimal("0.00008"))}``: one unit is
-        worth so much. Meta takes every code of ISO 4217, so no other needs one.
-    :param data_processing_options: ``["LDU"]`` for Limited Data Use, ``[]`` to say that there is
-        none; None says nothing.
+    :param only: names of the events to send; None sends all.
+    :param rates: currencies to convert, with the worth of one unit, e.g.
+        ``{"UZS": ("USD", Decimal("0.00008"))}``. Meta accepts every ISO 4217 code, so you need no
+        rates for those.
+    :param data_processing_options: ``["LDU"]`` for Limited Data Use, ``[]`` to declare that there
+        is none; None sends nothing.
     :param data_processing_options_country: with LDU: 1 for the USA, 0 to have Meta find out.
     :param data_processing_options_state: with LDU: 1000 for California, 0 to have Meta find out.
-    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
-    :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
-    :raises ConfigurationError: when one of them cannot work.
+    :param proxy: URL of an HTTP proxy; None uses the proxy of the environment, if there is one.
+    :param transport: an httpx transport for the requests, such as ``httpx.MockTransport``.
+    :raises ConfigurationError: when an argument is invalid.
     """
 
     #: "events up to 7 days old"; an older one makes Meta refuse the whole request (2804003).
     max_age = timedelta(days=7)
 
     #: "up to 1,000 events in data".
-    batch_size: ClassVar[int] = 1000
-    concurrency: ClassVar[int] = 4
+    batch_size = 1000
+    concurrency = 4
 
     def __init__(
         self,
@@ -199,13 +153,15 @@ class MetaCAPI(AdDestination):
             ACTION_SOURCES,
             advice="; Meta keeps app for apps and business_messaging for its own messengers",
         )
-        self._path = f"/{_validate_version(api_version)}/{self.pixel_id}/events"
+        self._version = _validate_version(api_version)
+        self._path = f"/{self._version}/{self.pixel_id}/events"
         self._privacy = _processing(
             data_processing_options,
             data_processing_options_country,
             data_processing_options_state,
         )
-        self._main = {} if proof is None else {"appsecret_proof": proof}
+        self._proof = {} if proof is None else {"appsecret_proof": proof}
+        self._main = {**self._proof}
         if test_event_code is not None:
             self._main["test_event_code"] = validate_test_code(
                 "MetaCAPI(test_event_code=...)",
@@ -214,6 +170,7 @@ class MetaCAPI(AdDestination):
                 "Meta uses such events for targeting and measurement like all others",
             )
         self._warn_once = WarnOnce(self.name)
+        self._custom = CustomData(self._converter, self._warn_once)
 
     def __repr__(self) -> str:
         return f"MetaCAPI(pixel_id={self.pixel_id!r}, name={self.name!r})"
@@ -225,18 +182,18 @@ class MetaCAPI(AdDestination):
             nor convertible.
         """
         name = self.platform_name(event)
-        custom = self._custom_data(event)
+        custom = self._custom.read(event)
         if name == "Purchase" and "value" not in custom:
             msg = "Meta takes no Purchase without a value (error 2804009): give track() a value"
             raise EventRejected(msg)
         user = {
             "external_id": external_ids(event, "meta"),
-            **hashed_fields(event, "meta", _HASHED),
+            **hashed_fields(event, "meta", HASHED),
         }
         page: dict[str, str] = {}
         if event.click is not None:
-            user |= _browser(event.click)
-            page = _page(event.click)
+            user |= browser(event.click)
+            page = pages(event.click)
         item = {
             "event_name": name,
             "event_time": int(event.event_time.timestamp()),
@@ -248,16 +205,23 @@ class MetaCAPI(AdDestination):
         }
         if custom:
             item["custom_data"] = custom
+        if code := firing_of(event).test_event_code:
+            item[TEST_CODE] = code
         return item
+
+    def kind_of(self, prepared: Mapping[str, Any]) -> str | None:
+        """Return the test code, because all events of a request share one."""
+        code: str | None = prepared.get(TEST_CODE)
+        return code
 
     async def send(self, batch: Sequence[Mapping[str, Any]]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds Meta's ``fbtrace_id`` and ``messages``.
 
-        An answer that counts fewer events than were sent does not tell which: all are sent again.
-        An event whose fbc Meta refuses is sent without it; of several events, none is taken, and
-        the courier finds which.
+        If the answer counts fewer events than were sent, it does not say which, so all are sent
+        again. If Meta refuses the fbc of an event, the event is sent without it; in a batch, the
+        courier first finds which event it is.
 
-        :raises DeliveryError: as the contract says.
+        :raises DeliveryError: see :meth:`Destination.send <gp_aiogram.Destination.send>`.
         """
         response = await self._post(batch)
         if len(batch) == 1 and "fbc" in batch[0]["user_data"] and is_bad_click_id(response):
@@ -265,8 +229,25 @@ class MetaCAPI(AdDestination):
             response = await self._post([_without_fbc(batch[0])])
         return [self._read(response, len(batch))] * len(batch)
 
+    async def dataset_quality(self) -> list[EventQuality]:
+        """Ask Meta how well this pixel's events match people, by event name.
+
+        The token needs a further permission for it. Meta answers for website events only.
+
+        :raises DestinationMisconfigured: when the token may not read it.
+        :raises DeliveryError: when Meta does not answer.
+        """
+        query = {"dataset_id": self.pixel_id, "fields": FIELDS, **self._proof}
+        response = await self.get(f"/{self._version}/dataset_quality", query)
+        error = meta_error(response)
+        if error is not None:
+            raise self.redact_error(error)
+        self.raise_for_status(response)
+        return read_quality(json_object(response))
+
     async def _post(self, batch: Sequence[Mapping[str, Any]]) -> httpx.Response:
-        return await self.post(self._path, {"data": list(batch), **self._main})
+        code, items = split_test_code(batch)
+        return await self.post(self._path, {"data": items, **self._main, **code})
 
     def _action_source(
         self,
@@ -276,30 +257,10 @@ class MetaCAPI(AdDestination):
     ) -> str:
         if _is_renewal(event):
             return _RENEWAL_SOURCE
-        if self.action_source == "website" and _WEBSITE_NEEDS - user.keys() - page.keys():
+        source = firing_of(event).action_source or self.action_source
+        if source == "website" and _WEBSITE_NEEDS - user.keys() - page.keys():
             return "chat"
-        return self.action_source
-
-    def _custom_data(self, event: Event) -> dict[str, Any]:
-        if not event.user_data:
-            return money_fields(event, self._converter)
-        custom: dict[str, Any] = {}
-        standard: dict[str, Any] = {}
-        given = map_contents(event.user_data, _CONTENT_NAMES)
-        for key, part in shareable(given).items():
-            if key in _STANDARD:
-                standard[key] = part
-            elif key not in _OF_THE_EVENT and isinstance(part, (str, int, float)):
-                custom[key] = part
-        if standard:
-            custom |= self._standard(standard)
-        return custom | money_fields(event, self._converter)
-
-    def _standard(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        errors: list[str] = []
-        standard: dict[str, Any] = _read_standard(given, errors) or {}
-        self._warn_once.left_out(errors)
-        return standard
+        return source
 
     def _read(self, response: httpx.Response, sent: int) -> Receipt:
         error = meta_error(response)
@@ -311,7 +272,7 @@ class MetaCAPI(AdDestination):
             raise self._not_metas(response)
         if received < sent:
             msg = f"Meta received {received} of {sent} events and does not say which"
-            raise DeliveryFailed(msg, ambiguous=True)
+            raise DeliveryFailed(msg, ambiguous=True, status=response.status_code)
         messages = answer.get("messages")
         told = "; ".join(map(str, messages)) if isinstance(messages, list) else None
         return self.receipt({"fbtrace_id": answer.get("fbtrace_id"), "messages": told})
@@ -322,7 +283,7 @@ class MetaCAPI(AdDestination):
         if status in _TOLD_BY_STATUS or kind_of_status(status) is DestinationMisconfigured:
             self.raise_for_status(response)
         msg = f"the answer is not Meta's: HTTP {response.status_code}: {response.text}"
-        return DeliveryFailed(self.redact(msg), ambiguous=True)
+        return DeliveryFailed(self.redact(msg), ambiguous=True, status=status)
 
 
 #: Required by Meta when ``action_source`` is ``website``.
@@ -373,26 +334,9 @@ def _is_place(value: object) -> bool:
 
 
 def _is_renewal(event: Event) -> bool:
-    """Tell whether this is a later payment of a subscription (Bot API, SuccessfulPayment)."""
+    """Return whether this is a later payment of a subscription (Bot API, SuccessfulPayment)."""
     data = event.user_data
     return data.get("is_recurring") is True and not data.get("is_first_recurring")
-
-
-def _page(click: Click) -> dict[str, str]:
-    pages = {"event_source_url": click.url, "referrer_url": click.referrer}
-    return {name: url for name, page in pages.items() if (url := shareable_url(page))}
-
-
-def _browser(click: Click) -> dict[str, str]:
-    """Return what Meta wants as it is, never hashed."""
-    fbc, fbp = click.meta_ids()
-    known = {
-        "fbc": fbc,
-        "fbp": fbp,
-        "client_ip_address": visitor_ip(click.ip),
-        "client_user_agent": click.user_agent,
-    }
-    return {name: value for name, value in known.items() if value}
 
 
 def _without_fbc(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 Sources: Graph API "Handling Errors" and Marketing API "Error Codes" and "Rate Limiting". Code and
 subcode outrank the HTTP status (a bad token may come with 500), and nothing is read from the
-texts, which are in the language of whoever owns the token.
+texts, which are in the language of whoever owns the token, but for the path of a bad event.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -64,6 +65,10 @@ _SUBCODES: Mapping[int, str] = {
     2804066: "no event for this messaging channel",
 }
 
+#: How Meta names an event of a batch, in any language: ``$['data'][3]['event_time']``. Seen with
+#: subcode 2804019; other errors name none.
+_POSITION = re.compile(r"\$\['data'\]\[([0-9]{1,4})\]")
+
 #: A wait that is longer is cut, in minutes: a day.
 _LONGEST_WAIT = 24 * 60
 
@@ -76,17 +81,19 @@ def meta_error(response: httpx.Response) -> DeliveryError | None:
     error = json_object(response).get("error")
     if not isinstance(error, dict):
         return None
-    kind = _kind(error, response.status_code)
-    reason = _reason(error, response.status_code)
+    status = response.status_code
+    kind, reason = _kind(error, status), _reason(error, status)
     if kind is RateLimited:
-        return RateLimited(reason, retry_after=_seconds_to_wait(response))
+        return RateLimited(reason, retry_after=_seconds_to_wait(response), status=status)
     if kind is DeliveryFailed:
-        return DeliveryFailed(reason, ambiguous=True)
-    return kind(reason)
+        return DeliveryFailed(reason, ambiguous=True, status=status)
+    if kind is EventRejected:
+        return EventRejected(reason, positions=_positions(error), status=status)
+    return kind(reason, status=status)
 
 
 def is_bad_click_id(response: httpx.Response) -> bool:
-    """Tell whether Meta takes nothing because of an fbc."""
+    """Return whether Meta takes nothing because of an fbc."""
     error = json_object(response).get("error")
     if not isinstance(error, dict):
         return False
@@ -118,6 +125,11 @@ def _reason(error: Mapping[str, Any], status: int) -> str:
     told = (known, error.get("message"), error.get("error_user_msg"), error.get("fbtrace_id"))
     texts = dict.fromkeys(str(text) for text in told if text)
     return f"Meta error {number} (HTTP {status}): {'; '.join(texts)}"
+
+
+def _positions(error: Mapping[str, Any]) -> list[int]:
+    told = f"{error.get('message')} {error.get('error_user_msg')}"
+    return [int(number) for number in _POSITION.findall(told)]
 
 
 def _seconds_to_wait(response: httpx.Response) -> float | None:

@@ -6,17 +6,19 @@ Source of every rule, unless named otherwise: TikTok's "Report App, Web, Offline
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 
 from gp_aiogram.destinations.ads import (
+    TEST_CODE,
     AdDestination,
     WarnOnce,
     external_ids,
     hashed_fields,
     map_contents,
     money_fields,
+    split_test_code,
     visitor_ip,
 )
 from gp_aiogram.destinations.answers import json_object
@@ -45,6 +47,7 @@ from gp_aiogram.model import catalogue
 from gp_aiogram.model.click import Click
 from gp_aiogram.model.click_ids import click_id
 from gp_aiogram.model.event import Event
+from gp_aiogram.model.firing import firing_of
 from gp_aiogram.model.money import TIKTOK_CURRENCIES, CurrencyConverter, Rates
 
 _PATH = "/open_api/v1.3/event/track/"
@@ -67,39 +70,39 @@ class TikTokEvents(AdDestination):
     ttclid, ttp, address and browser of the click.
 
     Every web event needs a page: that of the click, else ``page_url``, else the bot's address on
-    t.me, else that of Telegram itself, which is true of every bot and worth a warning.
+    t.me, else that of Telegram itself, with a warning.
 
-    Of ``user_data``, TikTok gets the properties that it documents, such as ``order_id`` and
-    ``contents`` (whose fields may have Meta's names), and nothing else. What names or looks like
-    personal data is left out.
+    From ``user_data``, TikTok gets the properties that it documents, such as ``order_id`` and
+    ``contents`` (whose fields may have Meta's names), and nothing else. Personal data is left
+    out.
 
-    TikTok documents no limit on the age of events, so ``retry_for`` alone ends the retries. It
-    de-duplicates by name and event id within 48 hours of the first receipt; a repeated request
-    holds the same ids.
+    TikTok documents no limit on the age of events, so only ``retry_for`` ends the retries. It
+    de-duplicates by name and event id within 48 hours of the first receipt. A repeated request
+    has the same ids.
 
     :param pixel_code: of the pixel; with ``event_source="app"`` the TikTok App ID.
     :param access_token: sent in the ``Access-Token`` header.
-    :param event_source: ``"web"``, or ``"app"`` for accounts that TikTok allows it.
-    :param page_url: address of the page to name when the click has none.
+    :param event_source: ``"web"``, or ``"app"`` if TikTok allows it for your account.
+    :param page_url: the page address to send when the click has none.
     :param test_event_code: shows events under Test Events. TikTok says that they are not counted.
-    :param name: tells this destination from others.
-    :param event_names: what to call our events there, over those of
+    :param name: of this destination; each destination of a tracker needs its own.
+    :param event_names: the platform's names for our events, over those of
         :mod:`gp_aiogram.model.catalogue`; its ``TIKTOK_2025`` has the names of 2025-05.
-    :param only: names of the events that go there; None means all.
-    :param rates: what one unit of a currency that TikTok does not take is worth in one that it
-        takes, e.g. ``{"GEL": ("USD", Decimal("0.37"))}``. Without a rate, an event with such a
-        value is a dead letter.
-    :param limited_data_use: for users who opted out under the privacy law of a state of the USA;
-        None says nothing.
-    :param app_id: the app's own id, of an app event; by default that of TikTok.
-    :param proxy: URL of the HTTP proxy that requests go through; None for that of the environment.
-    :param transport: what carries the requests, e.g. ``httpx.MockTransport`` in tests.
-    :raises ConfigurationError: when one of them cannot work.
+    :param only: names of the events to send; None sends all.
+    :param rates: what one unit of a currency that TikTok refuses is worth in one that it accepts,
+        e.g. ``{"GEL": ("USD", Decimal("0.37"))}``. Without a rate, an event in such a currency
+        becomes a dead letter.
+    :param limited_data_use: for users who opted out under a US state's privacy law; None sends
+        nothing.
+    :param app_id: for app events, the app's own id; by default, that of TikTok.
+    :param proxy: URL of an HTTP proxy; None uses the proxy of the environment, if there is one.
+    :param transport: an httpx transport for the requests, such as ``httpx.MockTransport``.
+    :raises ConfigurationError: when an argument is invalid.
     """
 
     #: More than 1000 events make TikTok refuse the request.
-    batch_size: ClassVar[int] = 1000
-    concurrency: ClassVar[int] = 4
+    batch_size = 1000
+    concurrency = 4
 
     def __init__(
         self,
@@ -174,14 +177,22 @@ class TikTokEvents(AdDestination):
         if wrong := schema_errors(item, self.event_source):
             msg = f"not sent, by TikTok's tables of fields: {'; '.join(wrong)}"
             raise EventRejected(self.redact(msg))
+        if code := firing_of(event).test_event_code:
+            item[TEST_CODE] = code
         return item
+
+    def kind_of(self, prepared: Mapping[str, Any]) -> str | None:
+        """Return the test code, because all events of a request share one."""
+        code: str | None = prepared.get(TEST_CODE)
+        return code
 
     async def send(self, batch: Sequence[Mapping[str, Any]]) -> Sequence[Receipt]:
         """Send events in one request; each receipt holds the ``request_id`` and the ``message``.
 
-        :raises DeliveryError: as the contract says.
+        :raises DeliveryError: see :meth:`Destination.send <gp_aiogram.Destination.send>`.
         """
-        response = await self.post(_PATH, {**self._root, "data": list(batch)})
+        code, items = split_test_code(batch)
+        response = await self.post(_PATH, {**self._root, **code, "data": items})
         return [self._read(response)] * len(batch)
 
     def _user(self, event: Event) -> dict[str, Any]:
@@ -230,7 +241,7 @@ class TikTokEvents(AdDestination):
         if code is None:
             self.raise_for_status(response)
             msg = f"the answer is not TikTok's: HTTP {response.status_code}: {response.text}"
-            raise DeliveryFailed(self.redact(msg), ambiguous=True)
+            raise DeliveryFailed(self.redact(msg), ambiguous=True, status=response.status_code)
         if code not in ACCEPTED:
             raise self.redact_error(tiktok_error(response, code))
         answer = json_object(response)

@@ -7,6 +7,7 @@ and "Events API Responses and errors".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import httpx
@@ -44,6 +45,11 @@ _ERRORS: Mapping[int, type[DeliveryError]] = {
 _BAD_REQUESTS = range(40000, 50000)
 
 
+#: How a message may name an event of a batch: ``Batch.0.properties.contents.0.content_id``, as an
+#: older endpoint does. Messages of this one that were seen name none.
+_POSITION = re.compile(r"\b(?:batch|data)[.\[]([0-9]{1,4})\b", re.IGNORECASE)
+
+
 def answered_code(response: httpx.Response) -> int | None:
     """Return the code in an answer; None when it has none, so that it is not TikTok's."""
     code = json_object(response).get("code")
@@ -60,9 +66,14 @@ def tiktok_error(response: httpx.Response, code: int) -> DeliveryError:
         f"TikTok code {code} (HTTP {response.status_code}): {answer.get('message')}; "
         f"request_id {answer.get('request_id')}"
     )
+    status = response.status_code
     kind = _ERRORS.get(code, EventRejected if code in _BAD_REQUESTS else DeliveryFailed)
     if kind is RateLimited:
-        return RateLimited(reason, retry_after=retry_after_header(response))
+        return RateLimited(reason, retry_after=retry_after_header(response), status=status)
     if kind is DeliveryFailed:
-        return DeliveryFailed(reason, ambiguous=True)
-    return kind(reason)
+        return DeliveryFailed(reason, ambiguous=True, status=status)
+    if kind is EventRejected:
+        named = _POSITION.findall(str(answer.get("message")))
+        positions = [int(number) for number in named]
+        return EventRejected(reason, positions=positions, status=status)
+    return kind(reason, status=status)

@@ -1,29 +1,21 @@
-"""A stand-in for the GramPixel API that checks every request against its documentation."""
+"""A stand-in for the GramPixel API: a gateway whose requests can be looked at."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 from aiohttp import hdrs, web
 
-from gp_aiogram.sandbox.platforms.schema import (
-    CURRENCY,
-    INTEGER,
-    NUMBER,
-    STRING,
-    Check,
-    describe,
-    leaf,
-    record,
-)
-from gp_aiogram.sandbox.server import DestinationSandbox
-
-PATHS = frozenset({"/v1/events/custom", "/api/v1/events/custom"})
-WITH_VALUE = frozenset({"FTD", "DEP", "Purchase"})
+from gp_aiogram.destinations.base import Destination
+from gp_aiogram.sandbox.gateway import UNLIMITED, GatewaySandbox
+from gp_aiogram.web.gateway import Gateway
+from gp_aiogram.web.gateway.custom_events import PATHS
+from gp_aiogram.web.gateway.refusals import Refusal
 
 
 @dataclass(frozen=True)
@@ -44,17 +36,18 @@ class GramPixelEvent:
     at: float
 
 
-class GramPixelSandbox(DestinationSandbox[GramPixelEvent]):
+class GramPixelSandbox(GatewaySandbox[GramPixelEvent]):
     """Stands in for ``https://api.grampixel.com``.
 
     It accepts ``POST /v1/events/custom`` and ``/api/v1/events/custom``; the documentation names
-    both. It is stricter than the documentation in one point: it refuses unknown fields, to
-    expose misspelt ones. The documentation describes no errors; statuses 400, 401, 404, 405 and
-    422 and the body ``{"ok": false, "error": "..."}`` are this stand-in's own. Nor does it
-    describe idempotency: a repeated request is accepted again, see :attr:`unique_events`.
+    both. It is the gateway (:class:`gp_aiogram.web.Gateway`), which says what the documentation
+    leaves open: it refuses unknown fields, to expose misspelt ones, has bodies for errors, and
+    takes a request with a known ``Idempotency-Key`` without recording it again.
 
     :param api_key: the key that clients must send.
     :param workspace_id: the only workspace that exists, a UUID.
+    :param destinations: where it sends events on to, such as ``MetaCAPI`` with the address of
+        Meta's stand-in; nowhere unless given.
     :param clock: returns unix seconds.
     """
 
@@ -63,13 +56,14 @@ class GramPixelSandbox(DestinationSandbox[GramPixelEvent]):
         api_key: str = "gp-demo-key",
         workspace_id: str = "6f1c2b9e-8d3a-4e57-9b1f-2a7c0d4e5f60",
         *,
+        destinations: Sequence[Destination] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(clock=clock)
+        super().__init__(destinations, clock)
         self.api_key = api_key
         self.workspace_id = workspace_id
-        self._schema = _schema(UUID(workspace_id))
-        self._sessions: dict[int, str] = {}
+        keys = {api_key: workspace_id}
+        self._gateway = Gateway(self.tracker, keys, limits=UNLIMITED, clock=self.clock)
 
     @property
     def unique_events(self) -> list[GramPixelEvent]:
@@ -79,68 +73,24 @@ class GramPixelSandbox(DestinationSandbox[GramPixelEvent]):
             first.setdefault(event.idempotency_key or event.event_id, event)
         return list(first.values())
 
-    def handle(self, request: web.Request, body: Any) -> web.Response:
-        refused = self._refused(request, body)
-        if refused is not None:
-            status, error = refused
-            return web.json_response({"ok": False, "error": error}, status=status)
-        event = self._accept(body, request.headers.get("Idempotency-Key"))
-        data = {
-            "event_id": event.event_id,
-            "session_id": event.session_id,
-            "status": "processed",
-        }
-        return web.json_response({"ok": True, "data": data})
-
-    def _refused(self, request: web.Request, body: Any) -> tuple[int, str] | None:
+    async def handle(self, request: web.Request, body: Any) -> web.Response:
+        endpoint = self._gateway.custom
         if request.path not in PATHS:
-            return 404, f"no such route: {request.path}"
+            unknown = f"no such route: {request.path}"
+            return await endpoint.refuse(request, Refusal(HTTPStatus.NOT_FOUND, [unknown]))
         if request.method != hdrs.METH_POST:
-            return 405, f"use POST, not {request.method}"
-        if request.headers.get("x-api-key") != self.api_key:
-            return 401, "x-api-key is missing or wrong"
-        if request.content_type != "application/json":
-            return 400, f"the content type must be application/json, not {request.content_type}"
-        if not isinstance(body, dict):
-            return 400, "the body must be a JSON object"
-        errors = self._errors(body)
-        return (422, "; ".join(errors)) if errors else None
+            return await endpoint.wrong_method(request)
+        response = await endpoint.post(request, await request.read())
+        if response.status == HTTPStatus.OK:
+            self._accept(request, body, json.loads(response.text or "")["data"])
+        return response
 
-    def _errors(self, body: dict[str, Any]) -> list[str]:
-        errors = [describe(flaw, body) for flaw in self._schema(body)]
-        if body.get("event_name") in WITH_VALUE and "value" not in body:
-            errors.append(f"value is required for {body['event_name']}")
-        return errors
-
-    def _accept(self, body: dict[str, Any], idempotency_key: str | None) -> GramPixelEvent:
-        telegram_id = body["telegram_id"]
-        session_id = body.get("session_id") or self._sessions.get(telegram_id)
-        if session_id is not None:
-            self._sessions[telegram_id] = session_id
+    def _accept(self, request: web.Request, body: Any, answered: Mapping[str, Any]) -> None:
         event = GramPixelEvent(
             body=body,
-            idempotency_key=idempotency_key,
-            event_id=f"evt_{len(self.events) + 1:011d}",
-            session_id=session_id,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            event_id=answered["event_id"],
+            session_id=answered["session_id"],
             at=self._clock(),
         )
         self.events.append(event)
-        return event
-
-
-def _schema(workspace: UUID) -> Check:
-    def is_workspace(value: object) -> bool:
-        return isinstance(value, str) and value.lower() == str(workspace)
-
-    return record(
-        {
-            "event_name": STRING,
-            "telegram_id": INTEGER,
-            "workspace_id": leaf("UUID of the workspace", is_workspace),
-            "session_id": STRING,
-            "value": NUMBER,
-            "currency": CURRENCY,
-            "user_data": record({}, others=True),
-        },
-        required=("event_name", "telegram_id", "workspace_id"),
-    )

@@ -66,7 +66,7 @@ class MetaSandbox(DestinationSandbox[MetaEvent]):
 
     It accepts ``POST /{version}/{pixel_id}/events`` with a JSON body, and the token as a Bearer
     token, in the body or in the query. As with Meta, one invalid event has its whole batch
-    refused, and all refusals have HTTP 400. :attr:`events` is what Meta would count: it leaves
+    refused, and all refusals have HTTP 400. ``events`` is what Meta would count: it leaves
     out events with the name and id of one received in the 48 hours before. (Meta promises this
     between browser and server, not between two requests of a server.) ``received`` has them all.
 

@@ -74,7 +74,7 @@ class TikTokSandbox(DestinationSandbox[TikTokEvent]):
     """Stands in for ``https://business-api.tiktok.com``.
 
     It accepts ``POST /open_api/v1.3/event/track/``. One invalid event has its whole batch
-    refused. :attr:`events` is what TikTok would count: it leaves out events with the source, the
+    refused. ``events`` is what TikTok would count: it leaves out events with the source, the
     name and the id of one received in the 48 hours before. ``received`` has them all.
 
     It is stricter than TikTok in some points, to expose mistakes: see ``strict``. It always
@@ -87,6 +87,8 @@ class TikTokSandbox(DestinationSandbox[TikTokEvent]):
     :param other_source_ids: further ids that the token may write to.
     :param strict: refuse fields that TikTok does not document, which TikTok itself silently
         accepts, and currencies outside its list, for which its response is unknown.
+    :param names_position: say in a refusal which event is wrong, in the form of an older endpoint
+        (``Batch.0.event_id``); messages of this one that were seen do not.
     :param always_200: refuse with HTTP 200, as TikTok has been seen to do, instead of the
         documented statuses: only the ``code`` tells.
     :param clock: returns unix seconds.
@@ -100,6 +102,7 @@ class TikTokSandbox(DestinationSandbox[TikTokEvent]):
         other_source_ids: Collection[str] = (),
         strict: bool = True,
         always_200: bool = False,
+        names_position: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(clock=clock)
@@ -109,6 +112,7 @@ class TikTokSandbox(DestinationSandbox[TikTokEvent]):
         self._source_ids = frozenset({pixel_code, *other_source_ids})
         self._strict = strict
         self._always_200 = always_200
+        self._names_position = names_position
         self._first: dict[tuple[str, ...], int] = {}
         self._numbers = count(1)
 
@@ -140,9 +144,10 @@ class TikTokSandbox(DestinationSandbox[TikTokEvent]):
             return errors.flawed(flaw)
         if body["event_source_id"] not in self._source_ids:
             return errors.not_permitted(body["event_source_id"])
-        for event in body["data"]:
+        for position, event in enumerate(body["data"]):
             for flaw in self._reported(flaws_of(event, body["event_source"])):
-                return errors.flawed(flaw)
+                named = flaw.within("Batch", position) if self._names_position else flaw
+                return errors.flawed(named)
         return None
 
     def _reported(self, flaws: Iterable[Flaw]) -> Iterator[Flaw]:

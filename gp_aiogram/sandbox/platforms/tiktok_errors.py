@@ -82,8 +82,8 @@ def flawed(flaw: Flaw) -> Refusal:
     "Invalid value for event_id: not a valid string." is recorded from TikTok; the other texts
     are modelled on it.
 
-    :param flaw: the flaw, located in the event or, outside of events, in the body: as in the
-        recorded text, the index of the event is not given.
+    :param flaw: the flaw, located in the event or, outside of events, in the body. As in the
+        recorded text, its path need not say which event.
     """
     if flaw.kind == "missing":
         complaint = "missing data for required field"

@@ -154,7 +154,7 @@ def flaws_of(event: Any, event_source: str) -> Iterator[Flaw]:
 
 
 def is_strict_only(flaw: Flaw) -> bool:
-    """Tell whether only a strict stand-in refuses a flaw.
+    """Return whether only a strict stand-in refuses a flaw.
 
     TikTok accepts unknown fields silently; how it treats currencies outside its list is unknown.
 

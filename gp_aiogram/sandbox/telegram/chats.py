@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Protocol
 
 from gp_aiogram.sandbox.telegram.errors import ApiError, RefusedError
@@ -32,6 +31,9 @@ _RIGHTS_IN = {
 
 class TelegramPort(Protocol):
     """How a chat reaches the bots in it."""
+
+    def clock(self) -> float:
+        """Return unix seconds."""
 
     def push(self, update: Update, bot_id: int) -> object:
         """Queue an update for a bot."""
@@ -258,7 +260,7 @@ class SandboxChat:
         update = {
             "chat": self.raw,
             "from": actor,
-            "date": int(time.time()),
+            "date": int(self._telegram.clock()),
             "old_chat_member": old,
             "new_chat_member": new,
         }
@@ -277,7 +279,7 @@ class SandboxChat:
             "chat": self.raw,
             "from": profile,
             "user_chat_id": profile["id"],
-            "date": int(time.time()),
+            "date": int(self._telegram.clock()),
         }
         pending = list(self.requests.values()).count(link)
         for bot_id in self._admin_bots():
@@ -294,7 +296,7 @@ class SandboxChat:
         if link is not None:
             link.joined.add(profile["id"])
         period = 0 if link is None else link.terms.subscription_period
-        paid = {"until_date": int(time.time()) + period} if period else {}
+        paid = {"until_date": int(self._telegram.clock()) + period} if period else {}
         self.change(actor, _member(profile, "member", **paid), link, **more)
         self._post_service_message(profile, new_chat_members=[profile])
 

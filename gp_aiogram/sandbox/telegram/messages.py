@@ -40,8 +40,8 @@ class SandboxMessage:
 
     :param bot_id: who sent it.
     :param message_id: its number in the chat.
-    :param text: its text as the bot sent it, empty for an invoice; ``parse_mode`` is not
-        interpreted.
+    :param text: its text or caption as the bot sent it, empty for an invoice; ``parse_mode`` is
+        not interpreted.
     :param buttons: its inline buttons, row by row.
     :param raw: the whole ``Message`` of the Bot API.
     """
@@ -62,7 +62,7 @@ class SandboxMessage:
         return cls(
             bot_id=raw["from"]["id"],
             message_id=raw["message_id"],
-            text=raw.get("text", ""),
+            text=raw.get("text") or raw.get("caption", ""),
             buttons=tuple(SandboxButton.from_raw(button) for row in rows for button in row),
             raw=raw,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from gp_aiogram.sandbox.telegram.invites import InviteLink, Terms
 from gp_aiogram.sandbox.telegram.messages import SandboxAnswer
 from gp_aiogram.sandbox.telegram.params import Params
 from gp_aiogram.sandbox.telegram.payments import Charge, CheckoutAnswer, Invoice
+from gp_aiogram.sandbox.telegram.photos import uploaded_photo
 from gp_aiogram.sandbox.telegram.state import BotState, TelegramState
 
 #: A method of the Bot API: takes the parameters, returns the ``result``.
@@ -42,7 +42,9 @@ class MessageMethods:
         """The methods by name."""
         return {
             "sendMessage": self._send_message,
+            "sendPhoto": self._send_photo,
             "editMessageText": self._edit_message_text,
+            "editMessageCaption": self._edit_message_caption,
             "answerCallbackQuery": self._answer_callback_query,
             "sendChatAction": self._send_chat_action,
         }
@@ -54,21 +56,47 @@ class MessageMethods:
         message = self._bot.new_message(self._bot.profile, chat, text=text, **keyboard)
         return self._state.show(message)
 
+    async def _send_photo(self, params: Params) -> Any:
+        photo = uploaded_photo(params)
+        caption = read.caption(params)
+        chat = self._state.writable_chat(self._bot.id, params)
+        keyboard = read.inline_keyboard(params)
+        self._state.files[photo.file_id] = photo.content
+        content = {"photo": photo.sizes, **caption, **keyboard}
+        return self._state.show(self._bot.new_message(self._bot.profile, chat, **content))
+
     async def _edit_message_text(self, params: Params) -> Any:
         text = read.message_text(params)
+        old = self._editable(params)
+        if "text" not in old:
+            raise ApiError(400, "Bad Request: there is no text in the message to edit")
+        return self._edit(old, {"text": text, **read.inline_keyboard(params)})
+
+    async def _edit_message_caption(self, params: Params) -> Any:
+        caption = read.caption(params)
+        old = self._editable(params)
+        if "photo" not in old:
+            raise ApiError(400, "Bad Request: there is no caption in the message to edit")
+        return self._edit(old, {**caption, **read.inline_keyboard(params)})
+
+    def _editable(self, params: Params) -> dict[str, Any]:
         chat = self._state.writable_chat(self._bot.id, params)
         old = self._bot.messages.get((chat["id"], read.integer(params, "message_id")))
         if old is None:
             raise ApiError(400, "Bad Request: message to edit not found")
-        keyboard = read.inline_keyboard(params)
-        if text == old.get("text") and keyboard.get("reply_markup") == old.get("reply_markup"):
+        return old
+
+    def _edit(self, old: dict[str, Any], new: dict[str, Any]) -> Any:
+        """Put new content in the place of the old; what an edit leaves out is taken away."""
+        replaced = ("text", "caption", "reply_markup")
+        if all(new.get(key) == old.get(key) for key in replaced):
             msg = (
                 "Bad Request: message is not modified: specified new message content and reply "
                 "markup are exactly the same as a current content and reply markup of the message"
             )
             raise ApiError(400, msg)
-        kept = {key: value for key, value in old.items() if key != "reply_markup"}
-        return self._state.show({**kept, "edit_date": int(time.time()), "text": text, **keyboard})
+        kept = {key: value for key, value in old.items() if key not in replaced}
+        return self._state.show({**kept, "edit_date": int(self._state.clock()), **new})
 
     async def _answer_callback_query(self, params: Params) -> Any:
         user_id = self._bot.presses.pop(str(params.get("callback_query_id")), None)

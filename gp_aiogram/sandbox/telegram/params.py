@@ -11,7 +11,7 @@ from gp_aiogram.sandbox.telegram.errors import ApiError
 
 Params = dict[str, Any]
 
-MAX_TEXT = 4096
+MAX_TEXT, MAX_CAPTION = 4096, 1024
 MAX_CALLBACK_DATA = 64
 
 # All other parameters are numbers, booleans or JSON objects, however they were sent.
@@ -20,6 +20,7 @@ _STRINGS = frozenset(
         "action",
         "business_connection_id",
         "callback_query_id",
+        "caption",
         "currency",
         "description",
         "error_message",
@@ -134,6 +135,19 @@ def message_text(params: Params) -> str:
     if len(text) > MAX_TEXT:
         raise ApiError(400, "Bad Request: message is too long")
     return text
+
+
+def caption(params: Params) -> Params:
+    """Read the caption of a photo; its markup counts here, which Telegram parses first.
+
+    :param params: the parameters.
+    :return: the ``caption`` of the message; empty without one.
+    :raises ApiError: it is too long.
+    """
+    text = str(params.get("caption", ""))
+    if len(text) > MAX_CAPTION:
+        raise ApiError(400, "Bad Request: message caption is too long")
+    return {"caption": text} if text else {}
 
 
 def inline_keyboard(params: Params) -> Params:

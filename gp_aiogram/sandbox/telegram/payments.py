@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -174,12 +174,14 @@ class Sales:
     """The sales of one bot.
 
     :param bot_id: the bot.
+    :param clock: returns unix seconds.
     :param links: invoices by their link.
     :param in_messages: invoices by chat and message id.
     :param charges: payments by ``telegram_payment_charge_id``.
     """
 
     bot_id: int
+    clock: Callable[[], float]
     links: dict[str, Invoice] = field(default_factory=dict)
     in_messages: dict[tuple[int, int], Invoice] = field(default_factory=dict)
     charges: dict[str, Charge] = field(default_factory=dict)
@@ -257,7 +259,7 @@ class Sales:
         """
         if invoice.subscription_period is None:
             return self._record(invoice, user_id, {"order_info": order_info} if order_info else {})
-        subscription = Subscription(invoice, int(time.time()) + invoice.subscription_period)
+        subscription = Subscription(invoice, int(self.clock()) + invoice.subscription_period)
         first = {
             "subscription_expiration_date": subscription.until,
             "is_recurring": True,  # on the first payment too, as TDLib does

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -29,12 +29,13 @@ class TelegramSandbox(LocalServer):
 
     Any token of the form ``<digits>:<text>`` is valid, and the digits are the id of the bot, so
     several bots may share one stand-in. Known methods: getMe, getUpdates, setWebhook,
-    deleteWebhook, getWebhookInfo, setMyCommands, sendMessage, editMessageText,
-    answerCallbackQuery, sendChatAction; sendInvoice, createInvoiceLink, answerPreCheckoutQuery,
-    refundStarPayment, editUserStarSubscription; createChatInviteLink, editChatInviteLink,
-    createChatSubscriptionInviteLink, editChatSubscriptionInviteLink, revokeChatInviteLink,
-    exportChatInviteLink, approveChatJoinRequest, declineChatJoinRequest, getChatMember,
-    banChatMember, unbanChatMember. A webhook may be plain HTTP here.
+    deleteWebhook, getWebhookInfo, setMyCommands, sendMessage, editMessageText, sendPhoto (PNG
+    uploads), editMessageCaption, answerCallbackQuery, sendChatAction; sendInvoice,
+    createInvoiceLink, answerPreCheckoutQuery, refundStarPayment, editUserStarSubscription;
+    createChatInviteLink, editChatInviteLink, createChatSubscriptionInviteLink,
+    editChatSubscriptionInviteLink, revokeChatInviteLink, exportChatInviteLink,
+    approveChatJoinRequest, declineChatJoinRequest, getChatMember, banChatMember,
+    unbanChatMember. A webhook may be plain HTTP here.
 
     .. code-block:: python
 
@@ -45,6 +46,7 @@ class TelegramSandbox(LocalServer):
     :param token: the token of the default bot, which users talk to unless they name another one.
     :param timeout: seconds that the actions of users wait for a reply.
     :param checkout_timeout: seconds a bot has to answer a pre-checkout query; Telegram gives 10.
+    :param clock: returns the unix seconds that messages are dated by.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class TelegramSandbox(LocalServer):
         *,
         timeout: float = 5.0,
         checkout_timeout: float = 10.0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self.token = token
         self.bot_id = _id_of(token)
-        self._state = TelegramState(self.notifier, self.bot_id, timeout, checkout_timeout)
+        self._state = TelegramState(self.notifier, self.bot_id, timeout, checkout_timeout, clock)
         self._users: dict[int, SandboxUser] = {}
         self._apis: dict[int, BotApi] = {}
         self._tokens = {self.bot_id: token}
@@ -89,6 +92,11 @@ class TelegramSandbox(LocalServer):
     def updates(self) -> list[Update]:
         """All updates sent to all bots, oldest first."""
         return self._state.updates
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The content of photos that bots have sent, by ``file_id``."""
+        return self._state.files
 
     def user(
         self,
@@ -176,7 +184,7 @@ class TelegramSandbox(LocalServer):
         :raises LookupError: the bot's token is not known.
         """
         token = self._tokens[self.bot_id if bot_id is None else bot_id]
-        opened = int(time.time()) if auth_date is None else auth_date
+        opened = int(self._state.clock()) if auth_date is None else auth_date
         return signed_init_data(token, user.profile, auth_date=opened, start_param=start_param)
 
     async def push(self, update: Update, bot_id: int | None = None) -> Update:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
@@ -107,6 +107,7 @@ class BotState:
     :param sales: its invoices and payments.
     :param messages: the messages it has sent, by chat and message id.
     :param presses: the users whose press of a button it has not answered, by callback query.
+    :param clock: returns unix seconds.
     """
 
     id: int
@@ -114,6 +115,7 @@ class BotState:
     sales: Sales
     messages: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     presses: dict[str, int] = field(default_factory=dict)
+    clock: Callable[[], float] = time.time
     _message_ids: count[int] = field(default_factory=lambda: count(1), init=False)
     _query_ids: count[int] = field(default_factory=lambda: count(1), init=False)
 
@@ -135,7 +137,7 @@ class BotState:
             "message_id": next(self._message_ids),
             "from": sender,
             "chat": chat,
-            "date": int(time.time()),
+            "date": int(self.clock()),
             **content,
         }
 
@@ -157,19 +159,27 @@ class TelegramState:
     :param bot_id: the bot that is meant when none is named.
     :param timeout: seconds that the actions of users wait for a reply.
     :param checkout_timeout: seconds that a bot has to answer a pre-checkout query.
+    :param clock: returns unix seconds.
     :ivar bots: the bots, by id.
     :ivar users: the scripted users, by id.
     :ivar chats: the channels and groups that people join and leave, by id.
     :ivar known_chats: the ``Chat`` of every chat that bots may write to, by id.
     :ivar blocked: pairs of a bot and a user who has blocked it.
+    :ivar files: the content of uploaded photos, by ``file_id``.
     :ivar calls: every call of a known method, oldest first.
     :ivar updates: every update, oldest first.
     """
 
     def __init__(
-        self, notifier: Notifier, bot_id: int, timeout: float, checkout_timeout: float
+        self,
+        notifier: Notifier,
+        bot_id: int,
+        timeout: float,
+        checkout_timeout: float,
+        clock: Callable[[], float],
     ) -> None:
         self.notifier = notifier
+        self.clock = clock
         self.bot_id = bot_id
         self.timeout = timeout
         self.checkout_timeout = checkout_timeout
@@ -178,6 +188,7 @@ class TelegramState:
         self.chats: dict[int, SandboxChat] = {}
         self.known_chats: dict[int, dict[str, Any]] = {}
         self.blocked: set[tuple[int, int]] = set()
+        self.files: dict[str, bytes] = {}
         self.calls: list[ApiCall] = []
         self.updates: list[Update] = []
         self._last_update_id = 0
@@ -190,7 +201,9 @@ class TelegramState:
         """
         bot_id = self.bot_id if bot_id is None else bot_id
         if bot_id not in self.bots:
-            self.bots[bot_id] = BotState(bot_id, UpdateQueue(self.notifier), Sales(bot_id))
+            sales = Sales(bot_id, self.clock)
+            queue = UpdateQueue(self.notifier)
+            self.bots[bot_id] = BotState(bot_id, queue, sales, clock=self.clock)
         return self.bots[bot_id]
 
     def push(self, update: Update, bot_id: int | None = None) -> Update:

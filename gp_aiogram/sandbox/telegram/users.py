@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Literal, overload
 
 from gp_aiogram.sandbox.telegram.chats import SandboxChat
@@ -284,7 +283,7 @@ class SandboxUser:
         update = {
             "chat": self.chat,
             "from": self.profile,
-            "date": int(time.time()),
+            "date": int(self._telegram.clock()),
             "old_chat_member": {"user": bot.profile, **old},
             "new_chat_member": {"user": bot.profile, **new},
         }
