@@ -1,5 +1,5 @@
-// gp_aiogram: gives this page's links to the bot the session of the ad click. See docs/landing.md.
-((w, d, bot, kind, plain) => {
+// gp_aiogram: gives this page's links to the bot the session of the ad click. See docs/howto/landing.md.
+((w, d, bot, kind, plain, names) => {
   const { src } = d.currentScript || d, key = "gp:" + bot;
   let session, kept, ids, tell;
   if (!src || w[key]) return;
@@ -33,7 +33,8 @@
       const answer = await (await fetch(new URL("click", src), {
         method: "POST", keepalive: true, body: JSON.stringify({
           url: location.href, referrer: d.referrer,
-          fbp: cookie("_fbp"), fbc: cookie("_fbc"), ttp: cookie("_ttp")
+          fbp: cookie("_fbp"), fbc: cookie("_fbc"), ttp: cookie("_ttp"),
+          ClientID: cookie("_ym_uid")
         })
       })).json();
       if (answer.session_id) {
@@ -49,7 +50,7 @@
   const start = () => {
     setTimeout(tell, 3000);
     ids = [...new URLSearchParams(location.search)]
-      .filter(([name]) => /^(fb|tt|g)clid$|^utm_/.test(name)).join();
+      .filter(([name]) => /^utm_/.test(name) || names.split(" ").includes(name)).join();
     // A reload, or another page of this visit, keeps the session that the click has already.
     try { kept = JSON.parse(sessionStorage[key]); } catch {}
     kept && (!ids || kept.ids == ids) ? tell(session = kept) : wait(10);
@@ -59,4 +60,4 @@
   for (const name of ["mousedown", "click"])
     on(name, ({ target }) => mend(target.closest && target.closest("a[href]")));
   d.prerendering ? on("prerenderingchange", start) : start();
-})(window, document, "%BOT%", "%KIND%", "%LINK%");
+})(window, document, "%BOT%", "%KIND%", "%LINK%", "%IDS%");

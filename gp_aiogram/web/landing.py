@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
 
@@ -22,13 +21,12 @@ from gp_aiogram.web.body import BadBody, read_report
 from gp_aiogram.web.limits import DailyLimit, PerIpLimit
 from gp_aiogram.web.links import TELEGRAM, BotLinks, LinkKind
 from gp_aiogram.web.origins import Origins
+from gp_aiogram.web.patience import within
 from gp_aiogram.web.previews import is_person
 from gp_aiogram.web.script import gp_js
 from gp_aiogram.web.visitors import UNIX, Network, Visitor, Visitors
 
 logger = logging.getLogger("gp_aiogram.web")
-
-T = TypeVar("T")
 
 InviteLink = Callable[[str], Awaitable[str]]
 
@@ -46,32 +44,35 @@ _SAMPLE_SESSION_ID = "gp_0123456789abcdef0123456789ab"
 class Landing:
     """Turns ad clicks into sessions, as routes of any :class:`aiohttp.web.Application`.
 
-    ``GET /go`` keeps the click and redirects to the bot, ``POST /click`` does the same for a page
-    of one's own, and ``GET /gp.js`` is the script that such a page includes. A person who clicked
-    an ad always gets to the bot: whatever fails costs the session, never the click.
+    ``GET /go`` stores the click and redirects to the bot. ``POST /click`` stores the click of your
+    own page, and ``GET /gp.js`` is the script that such a page includes. A person who clicked an
+    ad always gets to the bot: a failure costs the session, never the visitor.
 
-    :param tracker: keeps the clicks; whoever made it starts and closes it.
+    :param tracker: stores the clicks; you start and close it.
     :param bot: the bot's username.
     :param kind: the parameter that carries the session: ``"start"``, ``"startgroup"``, or
         ``"startapp"`` for a Mini App.
     :param app_name: short name of the Mini App; None means the bot's main one.
-    :param domain: of the links: ``"t.me"``, an alias such as ``"telegram.me"``, or one of your own
-        that leads to it, where providers block Telegram's.
-    :param invite_link: makes the link for a session, such as an invite link to a channel whose
-        name is the session id; whatever it raises, and more than ``invite_patience`` seconds,
-        lead to the bot instead.
-    :param invite_patience: seconds to wait for it.
-    :param trusted_proxies: addresses or networks of the proxies in front, whose
-        ``X-Forwarded-For`` and ``Forwarded`` are believed; ``"unix"`` for a Unix socket.
-    :param allowed_origins: pages that may report clicks, such as ``https://example.com``;
-        ``"*"`` means all. The server's own origin needs no mention.
-    :param per_ip_limit: sessions per minute and address (for IPv6: per /64), and at once after a
-        quiet minute. Mobile providers put many people behind one address. None means no limit. An
-        inner address is not limited: it stands for all whom a proxy forwards without their own.
+    :param domain: of the links: ``"t.me"``, an alias such as ``"telegram.me"``, or your own domain
+        that leads there, for countries where providers block Telegram's.
+    :param invite_link: a function that makes the link for a session, such as an invite link to a
+        channel with the session id as its name. If it fails, or takes longer than
+        ``invite_patience``, the visitor is sent to the bot instead.
+    :param invite_patience: seconds to wait for ``invite_link``.
+    :param ids: query parameters that hold ids, in addition to the known ones
+        (:data:`gp_aiogram.web.fields.KNOWN_IDS`). A mapping renames them in the click:
+        ``{"sub_id_3": "creative"}``.
+    :param trusted_proxies: addresses or networks of your proxies, whose ``X-Forwarded-For`` and
+        ``Forwarded`` are trusted; ``"unix"`` for a Unix socket.
+    :param allowed_origins: origins of pages that may report clicks, such as
+        ``https://example.com``; ``"*"`` means all. The server's own origin is always allowed.
+    :param per_ip_limit: sessions per minute and address (for IPv6: per /64); all of them may come
+        at once. Mobile providers put many people behind one address. None sets no limit. Private
+        addresses are not limited, because they usually belong to a proxy.
     :param clicks_per_day: sessions per day (UTC), so that a flood of clicks does not fill the
-        disk: a click takes about 1 KB. None means no limit.
-    :param clock: tells the time of clicks.
-    :raises ConfigurationError: when one of them makes no sense.
+        disk: a click takes about 1 KB. None sets no limit.
+    :param clock: gives the time of clicks.
+    :raises ConfigurationError: when an argument is invalid.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Landing:
         domain: str = TELEGRAM,
         invite_link: InviteLink | None = None,
         invite_patience: float = _INVITE_PATIENCE,
+        ids: Collection[str] | Mapping[str, str] = (),
         trusted_proxies: Collection[str | Address | Network] = (),
         allowed_origins: Collection[str] = (),
         per_ip_limit: float | None = 60,
@@ -102,7 +104,8 @@ class Landing:
         self._limit = PerIpLimit(per_ip_limit, self._clock.monotonic)
         self._daily = DailyLimit(clicks_per_day, self._clock.time)
         self._told_of_shared = False
-        self._script = gp_js(self._links)
+        self._parameters = fields.Parameters(ids)
+        self._script = gp_js(self._links, self._parameters.names)
         self._script_etag = sha256(self._script.encode()).hexdigest()[:16]
 
     def routes(self, prefix: str = "") -> list[web.RouteDef]:
@@ -126,7 +129,7 @@ class Landing:
         app.add_routes(self.routes(prefix))
 
     async def go(self, request: web.Request) -> web.Response:
-        """Keep a click and redirect to the bot."""
+        """Store a click and redirect to the bot."""
         session_id = None
         if is_person(request):
             visitor = self._visitors.find(request)
@@ -143,7 +146,7 @@ class Landing:
         return web.Response(status=302, headers=headers)
 
     async def click(self, request: web.Request) -> web.Response:
-        """Keep a click that a page reports; answer with the session and the link."""
+        """Store a click that a page reports; answer with the session and the link."""
         headers = {**self._origins.headers(request), "Cache-Control": "no-store"}
         plain: dict[str, Any] = {"session_id": None, "link": self._links.plain}
 
@@ -154,7 +157,7 @@ class Landing:
         if not self._origins.admit(request):
             return refused(403, "this origin is not among allowed_origins")
         try:
-            report = await read_report(request)
+            report = await read_report(request, self._parameters.names)
         except BadBody as error:
             return refused(error.status, error.reason)
         if not is_person(request):
@@ -170,11 +173,11 @@ class Landing:
         return web.json_response({"session_id": session_id, "link": link}, headers=headers)
 
     async def preflight(self, request: web.Request) -> web.Response:
-        """Answer what a browser asks before it posts."""
+        """Answer the CORS preflight request of a browser."""
         return self._origins.preflight(request)
 
     async def script(self, request: web.Request) -> web.Response:
-        """Serve the script for pages of one's own."""
+        """Serve the script for your own pages."""
         response = web.Response(
             text=self._script,
             content_type="text/javascript",
@@ -223,7 +226,7 @@ class Landing:
     async def _keep(self, click: Callable[[], Click]) -> str | None:
         """Keep a click; None when it could not be kept."""
         try:
-            return await _within(_STORE_PATIENCE, self._tracker.register_click(click()))
+            return await within(_STORE_PATIENCE, self._tracker.intake.register_click(click()))
         except Exception:
             self._tracker.counts["click_errors"] += 1
             logger.exception("a click could not be kept; the person goes on without a session")
@@ -250,7 +253,7 @@ class Landing:
             return self._links.plain
         if self._invite_link is not None:
             try:
-                made: object = await _within(self._invite_patience, self._invite_link(session_id))
+                made: object = await within(self._invite_patience, self._invite_link(session_id))
                 link = self._links.invite(made)
                 if link is not None:
                     return link
@@ -271,8 +274,7 @@ class Landing:
             user_agent=fields.user_agent(request),
             url=fields.address(url),
             referrer=fields.address(request.headers.get("Referer")),
-            **fields.from_query(url),
-            **fields.from_cookies(request),
+            **fields.combined(self._parameters.of_address(url), fields.from_cookies(request)),
         )
 
     def _click_of_report(
@@ -288,7 +290,11 @@ class Landing:
             user_agent=fields.user_agent(request),
             url=fields.address(url),
             referrer=fields.address(report.get("referrer")),
-            **fields.from_query(url) | fields.from_cookies(request) | fields.from_report(report),
+            **fields.combined(
+                self._parameters.of_address(url),
+                fields.from_cookies(request),
+                self._parameters.of_report(report),
+            ),
         )
 
 
@@ -310,33 +316,3 @@ def _validate(attribution: Attribution) -> None:
             f"{_SAMPLE_SESSION_ID}: it must take the session ids that Landing puts into links"
         )
         raise ConfigurationError(msg)
-
-
-async def _within(seconds: float, working: Awaitable[T]) -> T:
-    """Wait for something, and not a moment longer even when it does not heed its cancelling.
-
-    :raises TimeoutError: when it took longer.
-    """
-    loop = asyncio.get_running_loop()
-    waiting = loop.create_future()
-
-    def wake(_: object = None) -> None:
-        if not waiting.done():
-            waiting.set_result(None)
-
-    task = asyncio.ensure_future(working)
-    task.add_done_callback(wake)
-    timer = loop.call_later(seconds, wake)
-    try:
-        await waiting
-    finally:
-        timer.cancel()
-        task.cancel()
-    if not task.done():
-        task.add_done_callback(lambda late: late.cancelled() or late.exception())
-        msg = f"it took longer than {seconds:g} s"
-        raise TimeoutError(msg)
-    if task.cancelled():
-        msg = "it was cancelled"  # by the store, say; this request goes on
-        raise RuntimeError(msg)
-    return task.result()

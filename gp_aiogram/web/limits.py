@@ -23,6 +23,7 @@ class PerIpLimit:
         None means any number.
     :param monotonic: seconds on a clock that never goes back.
     :param most: addresses remembered; beyond it the one that was quiet longest is forgotten.
+    :param argument: as which the caller was given the limit.
     :raises ConfigurationError: when the limit is no positive number.
     """
 
@@ -32,10 +33,11 @@ class PerIpLimit:
         monotonic: Callable[[], float],
         *,
         most: int = 50_000,
+        argument: str = "Landing(per_ip_limit=...)",
     ) -> None:
         if per_minute is not None and not _is_positive(per_minute):
             wrong = short_repr(per_minute)
-            msg = f"Landing(per_ip_limit=...) must be a positive number, not {wrong}"
+            msg = f"{argument} must be a positive number, not {wrong}"
             raise ConfigurationError(msg)
         self.per_minute = per_minute
         self._monotonic = monotonic
@@ -51,7 +53,7 @@ class PerIpLimit:
         return math.ceil(_SECONDS / self.per_minute) if self.per_minute else 0
 
     def take(self, address: str) -> bool:
-        """Tell whether an address may have one more, and count it."""
+        """Return whether an address may have one more, and count it."""
         if self.per_minute is None:
             return True
         key = _subscriber(address)
@@ -95,7 +97,7 @@ class DailyLimit:
         return self.per_day is not None and self._taken == self.per_day + 1
 
     def take(self) -> bool:
-        """Tell whether there may be one more today, and count it."""
+        """Return whether there may be one more today, and count it."""
         if self.per_day is None:
             return True
         day = int(self._time() // _SECONDS_OF_DAY)

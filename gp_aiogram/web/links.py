@@ -37,7 +37,7 @@ class BotLinks:
         group for it, ``"startapp"`` opens a Mini App.
     :param app_name: short name of the Mini App; None means the bot's main one.
     :param domain: of the links: Telegram's, or one that leads to it.
-    :raises ConfigurationError: when one of them makes no sense.
+    :raises ConfigurationError: when an argument is invalid.
     """
 
     bot: str

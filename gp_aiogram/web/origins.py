@@ -32,7 +32,7 @@ class Origins:
         self._allowed = {_checked(origin) for origin in allowed}
 
     def admit(self, request: web.Request) -> bool:
-        """Tell whether a request comes from an allowed page, or from no page at all."""
+        """Return whether a request comes from an allowed page, or from no page at all."""
         origin = request.headers.get("Origin")
         if origin is None or _ANY in self._allowed or origin.lower() in self._allowed:
             return True

@@ -33,7 +33,7 @@ _NOT_YET = re.compile(r"prefetch|prerender|preview", re.IGNORECASE)
 
 
 def is_person(request: web.Request) -> bool:
-    """Tell whether a person's browser asks, as far as it can be told.
+    """Return whether a person's browser asks, as far as it can be told.
 
     In doubt it is a person: a click too many costs a row, one too few costs an attribution. So
     curl and the like count as people; who sends no User-Agent at all does not, no browser does so.

@@ -1,9 +1,10 @@
-"""The script for pages of one's own, as it is served."""
+"""The script for your own pages, as it is served."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from importlib.resources import files
 
 from gp_aiogram.web.links import BotLinks
@@ -12,11 +13,14 @@ from gp_aiogram.web.links import BotLinks
 _SPARE = re.compile(r"\s*([][=<>|&?:,;{}()+!-]+)\s*")
 
 
-def gp_js(links: BotLinks) -> str:
-    """Return ``gp.js`` for a bot, without comments and spare white space."""
+def gp_js(links: BotLinks, ids: Collection[str] = ()) -> str:
+    """Return ``gp.js`` for a bot, without comments and spare white space.
+
+    :param ids: parameters of a page's address of which each tells a click.
+    """
     source = files("gp_aiogram.web").joinpath("gp.js").read_text(encoding="utf-8")
     lines = (line.strip() for line in source.splitlines())
     script = "\n".join(line for line in lines if not line.startswith("//"))
     script = _SPARE.sub(r"\1", script).replace(";}", "}")
-    arguments = ", ".join(map(json.dumps, (links.bot, links.kind, links.plain)))
-    return script.replace('"%BOT%","%KIND%","%LINK%"', arguments)
+    arguments = ", ".join(map(json.dumps, (links.bot, links.kind, links.plain, " ".join(ids))))
+    return script.replace('"%BOT%","%KIND%","%LINK%","%IDS%"', arguments)

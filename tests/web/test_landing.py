@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from aiogram import Bot, Dispatcher
@@ -21,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures import updates
+from fixtures.delivery import until
 from fixtures.landing import BROWSER, PLAIN, WITH_SESSION, Server, serving
 from fixtures.recorder import Recorder
 from gp_aiogram import Attribution, Click, ConfigurationError, MemoryStore, SQLiteStore, Tracker
@@ -254,7 +256,7 @@ def test_whatever_comes_can_be_kept(text: str) -> None:
         at=datetime.now(timezone.utc),
         url=fields.address(text),
         user_agent=fields.cut(text, 1024),
-        **fields.from_query(text),
+        **fields.Parameters().of_address(text),
         **dict.fromkeys(("fbp", "fbc", "ttp"), text),
     ).normalized(datetime.now(timezone.utc))
     kept = json.dumps(click.to_dict(), ensure_ascii=False).encode()
@@ -901,7 +903,92 @@ async def test_preflight() -> None:
             assert answer.headers["Access-Control-Max-Age"] == "86400"
 
 
+# Ids of other systems
+
+
+async def test_ids_of_other_systems_are_kept(any_store: Store) -> None:
+    async with serving(any_store) as server:
+        click = await server.click_of(
+            "?subid=7f3a&yclid=123&ScCid=ab-c&wbraid=x%2By&other=1&sub_id_3=q&_ym_uid=9",
+            Cookie="_ym_uid=1700000000123456789; _ym_d=1",
+        )
+        assert click.ids == {
+            "subid": "7f3a",
+            "yclid": "123",
+            "sccid": "ab-c",
+            "wbraid": "x+y",
+            "ClientID": "1700000000123456789",
+        }
+        assert list(await server.tracker.store.profiles.sessions_of("7f3a"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [
+        ({"sub_id_3"}, {"subid": "a", "sub_id_3": "b"}),
+        ({"sub_id_3": "creative"}, {"subid": "a", "creative": "b"}),
+        (["sub_id_3", "x.y-z"], {"subid": "a", "sub_id_3": "b", "x.y-z": "c"}),
+    ],
+)
+async def test_the_owner_lists_more_ids(ids: Any, kept: dict[str, str]) -> None:
+    async with serving(ids=ids) as server:
+        click = await server.click_of("?subid=a&sub_id_3=b&x.y-z=c&sub_id_30=d&xsub_id_3=e")
+        assert click.ids == kept
+        click = await server.reported(
+            {"url": "https://shop.example/?sub_id_3=b&subid=x&x.y-z=c", "subid": "a"}
+        )
+        assert click.ids == kept
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "{subid}",
+            "%7Bsubid%7D",
+            "%257Bsubid%257D",
+            "{{fbclid}}",
+            "__CLICKID__",
+            "[[click_id]]",
+        ),
+        *("null", "undefined", "", "a+b", "x" * 1001),
+    ],
+)
+async def test_what_is_no_id_is_left_out(value: str) -> None:
+    async with serving() as server:
+        click = await server.click_of(f"?subid=first&subid={value}&cid={value}")
+        assert click.ids == {"subid": "first"}
+        assert (await server.reported({"subid": unquote_plus(value)})).ids == {}
+
+
+async def test_an_id_that_is_no_text_is_refused() -> None:
+    async with serving(ids={"sub_id_3"}) as server:
+        answer, content = await server.post({"sub_id_3": 5})
+        assert (answer.status, content["error"]) == (400, "sub_id_3 must be a text, not 5")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        *("subid", 5, {""}, {"a b"}, {5}, {"1a"}, {"x" * 65}, {"a": "b c"}, {"a": None}),
+        *({"fbclid"}, {"x": "gclid"}, {"utm_id"}, {"fbp"}, {f"id{n}" for n in range(21)}),
+    ],
+)
+def test_ids_that_make_no_sense_are_refused(ids: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Landing\(ids=\.\.\.\)"):
+        Landing(Tracker([], store=MemoryStore()), "my_bot", ids=ids)
+
+
 # The script
+
+
+async def test_the_script_knows_which_parameters_tell_a_click() -> None:
+    async with (
+        serving(ids={"sub_id_3"}) as server,
+        server.http.get(f"{server.url}/gp.js") as answer,
+    ):
+        names = (await answer.text()).rpartition('"')[0].rpartition('"')[2].split()
+    assert {"fbclid", "ttclid", "gclid", "subid", "yclid", "ScCid", "sub_id_3"} < set(names)
 
 
 async def test_the_script_is_small_and_cacheable() -> None:
@@ -913,7 +1000,7 @@ async def test_the_script_is_small_and_cacheable() -> None:
             assert answer.headers["Cache-Control"] == "public, max-age=3600"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             etag = answer.headers["ETag"]
-        assert len(script) < 2000
+        assert len(script) < 2200
         assert b'"Other_Bot", "startgroup"' in script
         assert b"%" not in script
         for given in (etag, f'W/{etag}, "x"'):
@@ -925,14 +1012,62 @@ async def test_the_script_is_small_and_cacheable() -> None:
 # When something is wrong
 
 
-async def test_a_failing_store_never_costs_the_click(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(with_profiles(Broken())) as server:
+async def test_a_failing_store_never_costs_the_click(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits in the journal, with its session, and events that come of it know it already."""
+    store, path = with_profiles(Broken()), tmp_path / "gp.journal"
+    tracker = Tracker([], store=store, journal=path)
+    async with serving(store, tracker=tracker) as server:
+        location = await server.location(f"?fbclid={FBCLID}")
+        answer, content = await server.post()
+        assert answer.status == 200
+        assert tracker.counts["journaled"] == 2
+        session_id = location.removeprefix(f"{PLAIN}?start=")
+        await tracker.capture(7, session_id, bot_id=42)
+        event = await tracker.track("REG", telegram_id=7, bot_id=42)
+        assert event is not None
+        assert event.click is not None
+        assert event.click.fbclid == FBCLID
+        assert FBCLID.encode() in path.with_name("gp.journal.touches").read_bytes()
+    assert "the disk is full" in caplog.text
+    assert FBCLID not in caplog.text
+    store.profiles = MemoryProfiles()
+    async with Tracker([], store=store, journal=path) as tracker:
+        await until(lambda: not tracker.intake.waiting)
+        click = (await store.profiles.profile(7, session_id)).click
+        assert click is not None
+        assert click.fbclid == FBCLID
+        assert (await store.profiles.profile(8, content["session_id"])).click is not None
+
+
+async def test_a_click_that_nobody_can_keep_never_costs_the_person() -> None:
+    """The person gets to the bot, whatever the tracker raises."""
+    tracker = Tracker([], store=MemoryStore())
+
+    async def register_click(click: Click) -> str:
+        msg = "nothing works"
+        raise OSError(msg)
+
+    tracker.intake.register_click = register_click  # type: ignore[method-assign,assignment]
+    async with serving(tracker=tracker) as server:
         assert await server.location("?fbclid=x") == PLAIN
         answer, content = await server.post()
         assert (answer.status, content["session_id"], content["link"]) == (503, None, PLAIN)
         assert server.tracker.counts["click_errors"] == 2
-    assert "the disk is full" in caplog.text
-    assert FBCLID not in caplog.text
+
+
+async def test_who_is_forgotten_leaves_no_click_in_the_journal(tmp_path: Path) -> None:
+    store, path = with_profiles(Broken()), tmp_path / "gp.journal"
+    tracker = Tracker([], store=store, journal=path)
+    async with serving(store, tracker=tracker) as server:
+        locations = [await server.location("?fbclid=x") for _ in range(2)]
+        forgotten, other = (at.removeprefix(f"{PLAIN}?start=") for at in locations)
+        await tracker.capture(7, forgotten)
+        await tracker.forget(7)
+        waiting = path.with_name("gp.journal.touches").read_text()
+        assert forgotten not in waiting
+        assert other in waiting
 
 
 class Slow(MemoryProfiles):
@@ -955,8 +1090,8 @@ async def test_nobody_waits_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPat
 
 async def test_a_store_that_is_torn_down_is_no_reason_to_hang_up() -> None:
     async with serving(with_profiles(Torn())) as server:
-        assert await server.location() == PLAIN
-        assert server.tracker.counts["click_errors"] == 1
+        assert (await server.location()).startswith(f"{PLAIN}?start=gp_")
+        assert server.tracker.counts["journaled"] == 1
 
 
 def refuses_all(payload: str) -> str | None:

@@ -314,6 +314,25 @@ async def test_a_reload_keeps_the_session_and_a_new_click_gets_a_new_one(dump: D
     assert sessions == [first, first, first, second]
 
 
+async def test_the_id_of_a_tracker_tells_a_click_and_metricas_cookie_goes_with_it(
+    dump: Dump,
+) -> None:
+    html = """
+        <script>
+        const step = Number(sessionStorage.step || 0);
+        document.cookie = "_ym_uid=1700000000123456789";
+        setTimeout(() => {
+            sessionStorage.step = step + 1;
+            if (step < 2) location.replace("/lp?subid=" + ["a", "b"][step]);
+        }, 500);
+        </script>
+    """
+    async with site(html + SCRIPT) as here:
+        await dump(f"{here.url}?subid=a")
+        ids = [click.ids for click in here.clicks.values()]
+    assert ids == [{"subid": name, "ClientID": "1700000000123456789"} for name in ("a", "b")]
+
+
 async def test_included_twice_it_reports_once(dump: Dump) -> None:
     async with site(SCRIPT + SCRIPT) as here:
         await dump(here.url)
