@@ -4,11 +4,16 @@ from importlib.metadata import version as _version
 
 from gp_aiogram.decorators import track
 from gp_aiogram.destinations.base import Destination
+from gp_aiogram.destinations.clickhouse import ClickHouse, ClickHouseHistory
 from gp_aiogram.destinations.grampixel import GramPixel
 from gp_aiogram.destinations.http import HTTPDestination
 from gp_aiogram.destinations.leadsail import LeadSail
 from gp_aiogram.destinations.meta import MetaCAPI
+from gp_aiogram.destinations.metrica import YandexMetrica
+from gp_aiogram.destinations.postback import Postback
+from gp_aiogram.destinations.snapchat import Snapchat
 from gp_aiogram.destinations.tiktok import TikTokEvents
+from gp_aiogram.destinations.webhook import Webhook
 from gp_aiogram.errors import (
     ConfigurationError,
     DeliveryError,
@@ -37,7 +42,9 @@ from gp_aiogram.model.session import Attribution, Session
 from gp_aiogram.settings import Settings
 from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore, SplitStore, Store
 from gp_aiogram.stores.memory import MemoryStore
+from gp_aiogram.stores.postgres import PostgresStore
 from gp_aiogram.stores.records import Delivery
+from gp_aiogram.stores.redis import RedisStore
 from gp_aiogram.stores.sqlite import SQLiteStore
 from gp_aiogram.tracker import Tracker
 from gp_aiogram.tracker.user_tracker import UserTracker
@@ -47,6 +54,8 @@ __version__ = _version("gp-aiogram")
 __all__ = [
     "Attribution",
     "Click",
+    "ClickHouse",
+    "ClickHouseHistory",
     "ConfigurationError",
     "Delivery",
     "DeliveryError",
@@ -64,8 +73,11 @@ __all__ = [
     "MemoryStore",
     "MetaCAPI",
     "Outbox",
+    "Postback",
+    "PostgresStore",
     "ProfileStore",
     "RateLimited",
+    "RedisStore",
     "Refused",
     "Rejected",
     "Retention",
@@ -74,6 +86,7 @@ __all__ = [
     "SessionStore",
     "Settings",
     "Skipped",
+    "Snapchat",
     "SplitStore",
     "Stars",
     "Store",
@@ -86,6 +99,8 @@ __all__ = [
     "Tracker",
     "Unreachable",
     "UserTracker",
+    "Webhook",
+    "YandexMetrica",
     "__version__",
     "track",
 ]

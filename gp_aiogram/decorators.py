@@ -137,14 +137,14 @@ class _Track:
         event_id: Argument = None,
         to: Argument = None,
     ) -> Callable[[Handler], Handler]:
-        """Have an event recorded whenever the handler below succeeds. Decorators stack.
+        """Record an event whenever the handler below succeeds. Decorators can be stacked.
 
-        The handler stays as it is: it is only marked, with an aiogram flag. Put the decorator
-        under the router's. Each argument is a constant, a MagicFilter on the event (``F.data``),
-        or a sync or async callable whose parameters are filled by name: ``event`` (also under the
-        update type's name, such as ``message``), ``result`` (what the handler returned), and
-        everything a handler may ask for. What fails or makes no sense is logged and counted,
-        never raised into the bot.
+        The handler is not wrapped, only marked with an aiogram flag. Put the decorator below the
+        router's. Each argument is a constant, a MagicFilter on the event (``F.data``), or a sync
+        or async callable whose parameters are filled by name: ``event`` (also under the update
+        type's name, such as ``message``), ``result`` (what the handler returned), and everything
+        that a handler may ask for. Errors and invalid arguments are logged and counted, and never
+        raised into the bot.
 
         On a payment, ``value``, ``currency``, ``once`` and ``user_data`` come from the payment
         unless given here.
@@ -187,12 +187,12 @@ class _Track:
         ftd_within: Argument = None,
         ftd_needs_session: Argument = None,
     ) -> Callable[[Handler], Handler]:
-        """Have a deposit recorded whenever the handler below succeeds: FTD at first, then DEP.
+        """Record a deposit whenever the handler below succeeds: FTD at first, then DEP.
 
         The arguments are those of ``track``, and:
 
-        :param ftd_within: the first deposit is an FTD only so long after the touch that counts.
-        :param ftd_needs_session: the first deposit is an FTD only of a user with a session.
+        :param ftd_within: the first deposit is an FTD only within this time after the touch.
+        :param ftd_needs_session: the first deposit is an FTD only if the user has a session.
         """
         return _decorator(
             None,

@@ -23,6 +23,7 @@ last five. They stay until 1.0.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 
 class GPError(Exception):
@@ -50,68 +51,102 @@ class StoreMismatch(StoreError):  # noqa: N818 - reads as what happened
 
 
 class StoreUnavailable(StoreError):  # noqa: N818 - reads as what happened
-    """The store cannot work for the moment: locked by another program, disk full, no answer."""
+    """The store cannot work right now: it is locked, the disk is full, or it does not answer."""
 
 
 class DeliveryError(GPError):
-    """A destination did not take an event.
+    """A destination did not accept an event.
 
-    :param reason: what happened, without secrets: it is logged and kept with the delivery.
+    :param reason: what happened, without secrets. It is logged and stored with the delivery.
+    :param status: HTTP status of the answer, stored with the delivery; None if there is none.
     """
 
     # On the class as well, for subclasses that do not call this constructor.
     reason = ""
+    status: int | None = None
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
         super().__init__(reason)
         #: Always text, so that any store can keep it.
         self.reason = str(reason)
+        self.status = status
 
 
 class DeliveryFailed(DeliveryError):  # noqa: N818 - reads as what happened
     """No usable answer came; the courier tries again later.
 
     :param reason: what happened.
-    :param ambiguous: the events may have been taken although no answer says so.
+    :param ambiguous: the destination may have accepted the events, although no answer says so.
+    :param status: HTTP status of the answer.
     """
 
     ambiguous = False
 
-    def __init__(self, reason: str, *, ambiguous: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(
+        self,
+        reason: str,
+        *,
+        ambiguous: bool = False,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(reason, status=status)
         self.ambiguous = ambiguous
 
 
 class RateLimited(DeliveryError):  # noqa: N818 - reads as what happened
-    """The destination asks to wait. No attempt is counted.
+    """The destination asks you to wait. It does not count as an attempt.
 
     :param reason: what happened.
-    :param retry_after: seconds to wait; None when the destination did not say, and for what is no
+    :param retry_after: seconds to wait; None when the destination did not say, or did not give a
         number.
+    :param status: HTTP status of the answer.
     """
 
     retry_after: float | None = None
 
-    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
-        super().__init__(reason)
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(reason, status=status)
         is_number = isinstance(retry_after, (int, float)) and not math.isnan(retry_after)
         self.retry_after = retry_after if is_number else None
 
 
 class DestinationMisconfigured(DeliveryError):  # noqa: N818 - reads as what happened
-    """Credentials, address or API version are wrong: pause, and keep the events."""
+    """Credentials, address or API version are wrong: the destination pauses, its events wait."""
 
 
 class EventRejected(DeliveryError):  # noqa: N818 - reads as what happened
-    """The destination will never take this event as it is.
+    """The destination will never accept this event as it is.
 
-    Raised for several events sent together, it says that at least one of them is bad; the courier
-    finds which by halving the batch.
+    For a batch it means that at least one event is bad and that none was accepted. The events that
+    the destination names are tried again one by one, and the others together. If it names none,
+    the courier finds the bad events by halving the batch.
+
+    :param reason: what happened.
+    :param positions: positions in the batch of the events that the destination names, from 0.
+    :param status: HTTP status of the answer.
     """
+
+    positions: Collection[int] = ()
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        positions: Collection[int] = (),
+        status: int | None = None,
+    ) -> None:
+        super().__init__(reason, status=status)
+        self.positions = frozenset(positions)
 
 
 class EventSkipped(DeliveryError):  # noqa: N818 - reads as what happened
-    """This event is not meant for this destination; it is settled without being sent."""
+    """This event is not for this destination. It is settled without being sent."""
 
 
 # Earlier names; they stay until 1.0.

@@ -13,18 +13,22 @@ from aiogram.types import CallbackQuery, Message
 from typing_extensions import assert_type
 
 from gp_aiogram import (
+    Attribution,
     Event,
     GramPixel,
     MemoryStore,
+    Postback,
     Retention,
     Session,
     SQLiteStore,
     Stars,
     Tracker,
     UserTracker,
+    Webhook,
     track,
 )
 from gp_aiogram.bot import payment_of, tracked
+from gp_aiogram.web import KEITARO, Landing, Network, Postbacks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,6 +92,7 @@ async def the_tracker_tells_what_it_returns(dp: Dispatcher) -> None:
     assert_type(await tracker.track("REG", telegram_id=7), "Event | None")
     assert_type(await tracker.session(7), "Session | None")
     assert_type(await tracker.capture(7, "gp_a"), "Session | None")
+    assert_type(await tracker.find_users("gp_a"), list[Session])
     assert_type(await tracker.flush(1.0), bool)
     assert_type(await tracker.replay("grampixel"), int)
     tracker.setup(dp)
@@ -135,6 +140,10 @@ async def money_and_wishes_are_typed(tracker: Tracker, gp: UserTracker, message:
     if (payment := payment_of(message)) is not None:
         assert_type(payment.value, Decimal)
         assert_type(payment.charge_id, "str | None")
+    assert_type(await tracker.track("REG", telegram_id=7, on_outage="journal"), "Event | None")
+    assert_type(await tracker.refund("o", telegram_id=7, on_outage="raise"), "Event | None")
+    await tracker.deposit(telegram_id=7, value=5, on_outage="spool")  # type: ignore[arg-type]
+    await gp.deposit(value=5, on_outage="journal")  # type: ignore[call-arg]
     await tracker.deposit(telegram_id=7)  # type: ignore[call-arg]
     await tracker.deposit(telegram_id=7, value=5, ftd_within=7)  # type: ignore[arg-type]
     await tracker.forget("7")  # type: ignore[arg-type]
@@ -156,3 +165,31 @@ async def names_of_events_are_completed_and_free(tracker: Tracker, gp: UserTrack
     names: list[str] = ["Purchase"]
     Tracker([GramPixel("key", "workspace", only=names)], auto=names)
     await tracker.track(5, telegram_id=7)  # type: ignore[arg-type]
+
+
+def receivers() -> None:
+    assert_type(
+        Postback.keitaro("t.example.com", "k", statuses={"REG": "lead"}, ambiguous="hold"),
+        Postback,
+    )
+    assert_type(
+        Postback.tappads("1", "2", is_old=lambda event: event.user_data.get("old")), Postback
+    )
+    assert_type(Webhook("https://n8n.example.com/", [Webhook.new_secret(), "whsec_"]), Webhook)
+
+
+def by_subid(payload: str) -> tuple[str, dict[str, str]]:
+    return payload, {"subid": payload[3:]}
+
+
+def clicks_and_postbacks_are_typed(tracker: Tracker) -> None:
+    Attribution(pattern="kt-.+", parse=by_subid, own={"invite", "https://t.me/+abc"})
+    Attribution(parse=lambda payload: payload.partition("__")[0], own="ref_.*")
+    Attribution(parse=len)  # type: ignore[arg-type]
+    Landing(tracker, "my_bot", ids={"sub_id_3": "creative"})
+    Landing(tracker, "my_bot", ids={"sub_id_3"})
+    casino = replace(KEITARO, name="casino", statuses={"dep": "deposit"})
+    Postbacks(tracker, key="0123456789abcdef", network=casino)
+    Postbacks(tracker, key={"0123456789abcdef": casino})
+    Postbacks(tracker)  # type: ignore[call-arg]
+    Network(name="casino")  # type: ignore[call-arg]

@@ -1,5 +1,6 @@
 """What lives inside an aiogram bot; no other room imports aiogram."""
 
+from gp_aiogram.bot.admin import admin_router
 from gp_aiogram.bot.auto import AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware
 from gp_aiogram.bot.dialogs import tracked
@@ -12,6 +13,7 @@ __all__ = [
     "CaptureMiddleware",
     "EmitMiddleware",
     "Payment",
+    "admin_router",
     "payment_of",
     "setup",
     "tracked",

@@ -35,7 +35,7 @@ def observers(dispatcher: Dispatcher) -> Iterator[tuple[Router, TelegramEventObs
 
 
 def is_taken_by_scene(function: object) -> bool:
-    """Tell whether a scene calls this function; it never calls a wrapper put above it later."""
+    """Return whether a scene calls this function; it never calls a wrapper put above it later."""
     return any(hasattr(function, attribute) for attribute in _TAKEN)
 
 
@@ -45,7 +45,7 @@ def beneath_scene(callback: Any) -> Any:
 
 
 def takes_text_only(handler: HandlerObject) -> bool:
-    """Tell whether a handler's filters are sure to let nothing but texts through."""
+    """Return whether a handler's filters are sure to let nothing but texts through."""
     return any(
         isinstance(each.callback, Command) or _asks_for_text(each.magic)
         for each in handler.filters or ()
@@ -53,7 +53,7 @@ def takes_text_only(handler: HandlerObject) -> bool:
 
 
 def _asks_for_text(magic: MagicFilter | None) -> bool:
-    """Tell whether a filter is ``F.text`` or compares it with a text."""
+    """Return whether a filter is ``F.text`` or compares it with a text."""
     operations = () if magic is None else magic._operations  # noqa: SLF001 - no public way
     if not operations or getattr(operations[0], "name", None) != "text":
         return False

@@ -23,18 +23,6 @@ from gp_aiogram.tracker.containment import contained
 
 logger = logging.getLogger("gp_aiogram.auto")
 
-#: The type of update that each event is made of; Telegram must be asked to deliver it.
-UPDATE_TYPES: Mapping[str, str] = {
-    "Blocked": "my_chat_member",
-    "JoinRequest": "chat_join_request",
-    "Leave": "chat_member",
-    "Purchase": "message",
-    "Refund": "message",
-    "Start": "message",
-    "Subscribe": "chat_member",
-    "Subscription": "subscription",
-}
-
 
 class _Occurrence(NamedTuple):
     """What an update tells.
@@ -49,10 +37,10 @@ class _Occurrence(NamedTuple):
 
 
 class AutoMiddleware(BaseMiddleware):
-    """Outer middleware for ``dp.update``: records the events that ``Tracker(auto=...)`` names.
+    """Outer middleware for ``dp.update`` that records the events of ``Tracker(auto=...)``.
 
-    It does so when the bot's own handlers are done, whether they succeeded or not, unless one of
-    them has recorded the same.
+    It runs after the bot's handlers, whether they succeed or not, and records nothing that one of
+    them has recorded already.
 
     :param tracker: records the events.
     """

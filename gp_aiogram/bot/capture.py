@@ -33,11 +33,12 @@ _Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class CaptureMiddleware(BaseMiddleware):
-    """Outer middleware for ``dp.update``: keeps sessions and offers ``gp``; consumes nothing.
+    """Outer middleware for ``dp.update`` that stores sessions and injects ``gp``.
 
-    Only a message of a person counts: no business or channel post, no edited or forwarded one.
+    Every update goes on to the handlers. Only messages that people send count: no business
+    messages, channel posts, edited or forwarded messages.
 
-    :param tracker: keeps the sessions.
+    :param tracker: stores the sessions.
     """
 
     def __init__(self, tracker: Tracker) -> None:

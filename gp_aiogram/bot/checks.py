@@ -13,7 +13,6 @@ from aiogram import Dispatcher
 from aiogram.dispatcher.event.handler import HandlerObject
 
 from gp_aiogram.bot._aiogram_internals import observers, takes_text_only
-from gp_aiogram.bot.auto import UPDATE_TYPES
 from gp_aiogram.bot.handlers import specs_of
 from gp_aiogram.bot.mark_checks import ConstantsCheck, is_constant
 from gp_aiogram.bot.platform_names import accepts, own_names, platform_name
@@ -26,6 +25,7 @@ from gp_aiogram.model.event import (
     LATER_DEPOSIT,
     REFUND,
     STANDARD_NAMES,
+    UPDATE_TYPES,
     VALUED_NAMES,
     Event,
     new_event,

@@ -34,11 +34,11 @@ _Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class EmitMiddleware(BaseMiddleware):
-    """Inner middleware for any observer: reads ``gp``'s session, records what ``@track`` marks.
+    """Inner middleware for any observer that loads the session and records ``@track`` events.
 
-    It offers ``tracker`` as well, unless the bot has something of its own by that name.
+    It injects ``tracker`` as well, unless the bot uses that name for something else.
 
-    It must be an inner one: an outer middleware sees no flags of the handler.
+    It must be an inner middleware, because outer ones do not see the handler's flags.
 
     :param tracker: records the events.
     """

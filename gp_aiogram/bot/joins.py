@@ -59,8 +59,13 @@ def with_price_of_join(
 
 
 async def came_by(gp: UserTracker) -> str | None:
-    """Return the session of the update's own link, else the one that counts."""
-    session = gp.touch or await gp.load()
+    """Return the session of the update's own link, else the one that counts.
+
+    A link that the bot's owner spreads themselves (``Attribution(own=...)``) takes no ad's credit.
+    """
+    session = gp.touch
+    if session is None or gp.tracker.attribution.is_own(session):
+        session = await gp.load() or session
     return None if session is None else session.session_id
 
 

@@ -18,7 +18,7 @@ from gp_aiogram.tracker.request import PER_USER, validate_once
 
 
 def is_constant(argument: object) -> bool:
-    """Tell whether an argument of a decorator is the same for every update."""
+    """Return whether an argument of a decorator is the same for every update."""
     if isinstance(argument, Mapping):
         return all(is_constant(item) for item in argument.values())
     return not isinstance(argument, MagicFilter) and not callable(argument)

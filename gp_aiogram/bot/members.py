@@ -11,7 +11,7 @@ _STAFF = frozenset({ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR})
 
 
 def has_joined(change: ChatMemberUpdated) -> bool:
-    """Tell whether a person came in, and was not merely promoted, restricted or unbanned.
+    """Return whether a person came in, and was not merely promoted, restricted or unbanned.
 
     Somebody who comes in as an administrator is staff. A banned person who is suddenly inside may
     have been added by an administrator, which lifts the ban; they joined only if they were
@@ -25,14 +25,14 @@ def has_joined(change: ChatMemberUpdated) -> bool:
 
 
 def has_left(change: ChatMemberUpdated) -> bool:
-    """Tell whether a person left of their own accord."""
+    """Return whether a person left of their own accord."""
     old, new = change.old_chat_member, change.new_chat_member
     gone = _is_inside(old) and not _is_inside(new) and new.status != ChatMemberStatus.KICKED
     return gone and not new.user.is_bot and _is_own_doing(change)
 
 
 def has_blocked(change: ChatMemberUpdated) -> bool:
-    """Tell whether a person blocked the bot.
+    """Return whether a person blocked the bot.
 
     :param change: of the bot's own membership.
     """

@@ -37,12 +37,12 @@ _KEPT = (
 class Payment:
     """A payment, a refund, or a checkout that may become a payment.
 
-    :param value: units of the currency, not minor units; for Telegram Stars their number.
+    :param value: units of the currency, not minor units; for Telegram Stars, their number.
     :param currency: ISO 4217 code, or ``XTR`` for Telegram Stars.
     :param payload: what the bot put into the invoice; users never see it.
     :param charge_id: Telegram's id of the payment, the same in its refund; None before payment.
-    :param is_renewal: a later payment of a subscription, made without a decision of the user.
-    :param user_data: what an event keeps of the payment.
+    :param is_renewal: an automatic later payment of a subscription.
+    :param user_data: what an event stores about the payment.
     """
 
     value: Decimal
@@ -55,7 +55,7 @@ class Payment:
 
 
 def payment_of(event: object) -> Payment | None:
-    """Return what a payment update says; None when it is about no payment.
+    """Return the payment of an update; None when it is not about a payment.
 
     :param event: a message with ``successful_payment`` or ``refunded_payment``, or a pre-checkout
         query.
@@ -70,7 +70,7 @@ def payment_of(event: object) -> Payment | None:
 
 
 def is_refund(event: object) -> bool:
-    """Tell whether this is a message about a refund."""
+    """Return whether this is a message about a refund."""
     return isinstance(event, Message) and event.refunded_payment is not None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from gp_aiogram.destinations.ads import AdDestination
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.destinations.grampixel import GramPixel
+from gp_aiogram.destinations.webhook import Webhook
 from gp_aiogram.model.event import Event
 
 logger = logging.getLogger("gp_aiogram")
@@ -31,6 +32,6 @@ def platform_name(destination: Destination, event: Event) -> str:
 
 def own_names(destination: Destination) -> Collection[str]:
     """Return the events for which a destination has another name than ours."""
-    if isinstance(destination, AdDestination | GramPixel):
+    if isinstance(destination, AdDestination | GramPixel | Webhook):
         return destination.event_names
     return ()

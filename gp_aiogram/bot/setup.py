@@ -11,11 +11,12 @@ from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
 from aiogram.types import TelegramObject
 
 from gp_aiogram.bot._aiogram_internals import observers
-from gp_aiogram.bot.auto import UPDATE_TYPES, AutoMiddleware
+from gp_aiogram.bot.auto import AutoMiddleware
 from gp_aiogram.bot.capture import CaptureMiddleware
 from gp_aiogram.bot.checks import check_decorators, check_pending
 from gp_aiogram.bot.emit import EmitMiddleware
 from gp_aiogram.errors import ConfigurationError, short_repr
+from gp_aiogram.model.event import UPDATE_TYPES
 from gp_aiogram.tracker import Tracker
 
 logger = logging.getLogger("gp_aiogram")
@@ -26,9 +27,9 @@ _trackers: WeakKeyDictionary[Dispatcher, Tracker] = WeakKeyDictionary()
 
 
 def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
-    """Add capture, emission, start and close to a dispatcher; harmless when repeated.
+    """Add capture, tracking, start and close to a dispatcher. Calling it again does nothing.
 
-    :raises ConfigurationError: when the dispatcher has another tracker already, or is none.
+    :raises ConfigurationError: when it already has another tracker, or is not a dispatcher.
     """
     _validate(dispatcher)
     if dispatcher in _trackers:
@@ -54,6 +55,11 @@ def setup(dispatcher: Dispatcher, tracker: Tracker) -> None:
 
     dispatcher.startup.register(start)
     dispatcher.shutdown.register(close)
+
+
+def tracker_of(dispatcher: Dispatcher) -> Tracker | None:
+    """Return the tracker that was set up on a dispatcher; None when there is none."""
+    return _trackers.get(dispatcher)
 
 
 def _validate(dispatcher: object) -> None:

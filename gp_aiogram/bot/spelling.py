@@ -21,7 +21,7 @@ def meant_name(name: str) -> str | None:
 
 
 def _is_near(name: str, known: str) -> bool:
-    """Tell whether one letter was added, left out or replaced, or two neighbours were swapped."""
+    """Return whether one letter was added, left out or replaced, or two neighbours swapped."""
     ours, theirs = _differing(name.casefold(), known.casefold())
     if not ours and not theirs:
         return True

@@ -43,7 +43,7 @@ def start_of(message: Message, bot: Bot) -> Start | None:
 
 
 def _is_for(bot: Bot, mention: str | None) -> bool:
-    """Tell whether ``/start@mention`` is for this bot.
+    """Return whether ``/start@mention`` is for this bot.
 
     Asking Telegram for the bot's username would make the update wait for the network. While
     aiogram has not learned it, the command is taken as meant for the bot that received it.

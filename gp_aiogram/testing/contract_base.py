@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore, Store
+from gp_aiogram.stores.contract import Outbox, ProfileStore, SessionStore, Store, UserStore
 from gp_aiogram.testing.manual_clock import ManualClock
 
 
@@ -34,13 +34,13 @@ class Contract:
     @pytest.fixture
     def sessions(self, store: Any) -> SessionStore:
         """The session store: ``store`` itself, or a part of it."""
-        part: SessionStore = store.sessions if isinstance(store, Store) else store
+        part: SessionStore = store.sessions if isinstance(store, UserStore) else store
         return part
 
     @pytest.fixture
     def profiles(self, store: Any) -> ProfileStore:
         """The profile store: ``store`` itself, or a part of it."""
-        part: ProfileStore = store.profiles if isinstance(store, Store) else store
+        part: ProfileStore = store.profiles if isinstance(store, UserStore) else store
         return part
 
     @pytest.fixture

@@ -7,9 +7,9 @@ START = 1_767_225_600.0
 
 
 class ManualClock:
-    """Both clocks of :class:`gp_aiogram.model.clock.Clock`, turned by hand.
+    """A :class:`gp_aiogram.model.clock.Clock` that tests turn by hand.
 
-    :param start: what the wall clock shows at first, seconds since the Unix epoch.
+    :param start: the first time of the wall clock, in seconds since the Unix epoch.
     """
 
     def __init__(self, start: float = START) -> None:
@@ -27,7 +27,7 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Let time pass.
 
-        :raises ValueError: when asked to go back, which time never does; see :meth:`jump`.
+        :raises ValueError: when the time is negative; see :meth:`jump`.
         """
         if seconds < 0:
             msg = f"time does not pass backwards ({seconds} s): jump() sets the wall clock"
@@ -36,5 +36,5 @@ class ManualClock:
         self._monotonic += seconds
 
     def jump(self, seconds: float) -> None:
-        """Set the wall clock forth, or back when negative, while no time passes."""
+        """Set the wall clock forward, or back when negative, while no time passes."""
         self._wall += seconds

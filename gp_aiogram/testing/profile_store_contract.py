@@ -9,11 +9,17 @@ from datetime import timedelta
 
 from gp_aiogram.model.click import Click
 from gp_aiogram.stores.contract import ProfileStore
-from gp_aiogram.stores.records import Profile
+from gp_aiogram.stores.records import Profile, Unmatched
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import CLICK, CLICKED_AT, OTHER_USER, USER
 
 SMALL = Click(at=CLICKED_AT)
+
+
+def conversion(key: str, click_id: str, minutes: int = 0) -> Unmatched:
+    """Make a conversion whose user has not turned up."""
+    at = CLICKED_AT + timedelta(minutes=minutes)
+    return Unmatched(key, click_id, at, {"event": "FTD", "value": "10.50", "currency": None})
 
 
 class ProfileStoreContract(Contract):
@@ -47,6 +53,62 @@ class ProfileStoreContract(Contract):
         others = await asyncio.gather(*(profiles.add_click(f"gp_{n}", CLICK) for n in range(50)))
         assert all(others)
 
+    async def test_a_click_is_found_by_any_of_its_ids(self, profiles: ProfileStore) -> None:
+        """A store may return none: :meth:`~gp_aiogram.ProfileStore.sessions_of`."""
+        same = Click(at=CLICKED_AT, ids={"subid": CLICK.ids["subid"], "cid": CLICK.ids["subid"]})
+        await profiles.add_click("gp_a", CLICK)
+        await profiles.add_click("gp_b", same)
+        await profiles.add_click("gp_a", Click(at=CLICKED_AT, ids={"subid": "not kept"}))
+        if type(profiles).sessions_of is ProfileStore.sessions_of:
+            assert list(await profiles.sessions_of(CLICK.ids["subid"])) == []
+            return
+        for click_id in (CLICK.fbclid, CLICK.ttclid, CLICK.gclid, CLICK.ids["yclid"]):
+            assert list(await profiles.sessions_of(click_id or "")) == ["gp_a"]
+        assert sorted(await profiles.sessions_of(CLICK.ids["subid"])) == ["gp_a", "gp_b"]
+        assert len(await profiles.sessions_of(CLICK.ids["subid"], limit=1)) == 1
+        for nobodys in ("not kept", CLICK.fbp, CLICK.ids["yclid"].lower() + "x"):
+            assert list(await profiles.sessions_of(nobodys or "")) == []
+        await profiles.erase(USER, {"gp_a"})
+        assert list(await profiles.sessions_of(CLICK.ids["subid"])) == ["gp_b"]
+        await profiles.prune(CLICKED_AT + timedelta(days=1), 9)
+        assert list(await profiles.sessions_of(CLICK.ids["subid"])) == []
+
+    async def test_a_conversion_waits_for_its_user(self, profiles: ProfileStore) -> None:
+        """A store that keeps none says so; see :meth:`~gp_aiogram.ProfileStore.add_unmatched`."""
+        of_session, of_id = conversion("a", "gp_a", 2), conversion("b", CLICK.ids["yclid"], 1)
+        strangers = conversion("c", "gp_A")
+        if type(profiles).add_unmatched is ProfileStore.add_unmatched:
+            assert not await profiles.add_unmatched(of_session)
+            assert list(await profiles.unmatched_of("gp_a")) == []
+            return
+        for one in (of_session, of_id, strangers, conversion("a", "gp_b")):
+            assert await profiles.add_unmatched(one)
+        assert list(await profiles.unmatched_of("gp_a")) == [of_session]
+        await profiles.add_click("gp_a", CLICK)
+        assert list(await profiles.unmatched_of("gp_a")) == [of_id, of_session]
+        assert list(await profiles.unmatched_of("gp_a", limit=1)) == [of_id]
+        assert list(await profiles.unmatched_of("gp_b")) == []
+        await profiles.drop_unmatched(["b", "none"])
+        assert list(await profiles.unmatched_of("gp_a")) == [of_session]
+        assert list(await profiles.unmatched()) == [strangers, of_session]
+        await profiles.drop_unmatched(["a", "c"])
+        assert list(await profiles.unmatched()) == []
+
+    async def test_conversions_are_told_in_pages(self, profiles: ProfileStore) -> None:
+        """A store that keeps none says so; see :meth:`~gp_aiogram.ProfileStore.add_unmatched`."""
+        if type(profiles).add_unmatched is ProfileStore.add_unmatched:
+            assert list(await profiles.unmatched()) == []
+            return
+        kept = [conversion(f"{n}", "gp_a", minutes=n // 2) for n in range(7)]
+        for one in reversed(kept):
+            await profiles.add_unmatched(one)
+        assert list(await profiles.unmatched(limit=3)) == kept[:3]
+        assert list(await profiles.unmatched(limit=3, after=kept[2])) == kept[3:6]
+        assert list(await profiles.unmatched(limit=3, after=kept[5])) == kept[6:]
+        await profiles.close()
+        await profiles.open()
+        assert list(await profiles.unmatched()) == kept
+
     async def test_traits_are_of_one_user(self, profiles: ProfileStore) -> None:
         traits = {"meta": {"em": "a" * 64, "ph": "b" * 64}, "leadsail": {"lead_id": "lead_1"}}
         await profiles.add_traits(USER, traits)
@@ -70,6 +132,21 @@ class ProfileStoreContract(Contract):
             ),
         )
         assert await profiles.profile(USER, None) == Profile(None, {"meta": fields})
+
+    async def test_users_are_found_by_their_lead(self, profiles: ProfileStore) -> None:
+        assert list(await profiles.users_of_lead("lead_1")) == []
+        if type(profiles).users_of_lead is ProfileStore.users_of_lead:
+            return  # it cannot tell
+        for user, lead_id in ((USER, "lead_1"), (OTHER_USER, "lead_1"), (9, "lead_2")):
+            await profiles.add_traits(user, {"leadsail": {"lead_id": lead_id}})
+            await profiles.add_traits(user, {"meta": {"em": "lead_3"}})
+        assert set(await profiles.users_of_lead("lead_1")) == {USER, OTHER_USER}
+        assert len(await profiles.users_of_lead("lead_1", limit=1)) == 1
+        assert list(await profiles.users_of_lead("lead_3")) == []
+        await profiles.add_traits(USER, {"leadsail": {"lead_id": "lead_2"}})
+        await profiles.erase(OTHER_USER, set())
+        assert list(await profiles.users_of_lead("lead_1")) == []
+        assert set(await profiles.users_of_lead("lead_2")) == {USER, 9}
 
     async def test_no_traits_change_nothing(self, profiles: ProfileStore) -> None:
         await profiles.add_traits(USER, {})

@@ -45,6 +45,7 @@ CLICK = Click(
     user_agent='Mozilla/5.0 (iPhone; "quoted")',
     url="https://example.com/?utm_source=tiktok&b=%20#c",
     referrer="https://example.org/",
+    ids={"subid": "1a2b3c4d5e6f7g8h9i0j", "yclid": "15238965409398325247"},
 )
 
 #: Events whose fields are hard to keep.

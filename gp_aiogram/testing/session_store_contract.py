@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from gp_aiogram.model.own_links import OwnLinks
 from gp_aiogram.model.session import SOURCES, Session, SessionQuery, Source, pick
 from gp_aiogram.stores.contract import SessionStore
 from gp_aiogram.testing.contract_base import Contract
@@ -217,6 +219,24 @@ class SessionStoreContract(Contract):
         assert await find(sessions, USER, BOT, preferred=["start"]) == started
         assert await find(sessions, USER, BOT, preferred=["startgroup"]) == started
 
+    async def test_the_bots_own_links_count_only_where_no_other_does(
+        self, sessions: SessionStore
+    ) -> None:
+        ad, own = touch("gp_ad"), touch("gp_own", NOON + HOUR, source="invite")
+        channel = touch("gp_channel", NOON + 2 * HOUR)
+        for session in (ad, own, channel):
+            await sessions.add(session)
+        both = OwnLinks(names=frozenset({channel.session_id}), sources=frozenset({"invite"}))
+        preferred: tuple[Source, ...] = ("invite",)
+        assert await find(sessions, USER, BOT, own=both, preferred=preferred) == ad
+        assert await find(sessions, USER, BOT, own=both, first=True) == ad
+        late: dict[str, Any] = {"own": both, "since": ad.at + MINUTE}
+        assert await find(sessions, USER, BOT, **late) == channel
+        assert await find(sessions, USER, BOT, **late, first=True) == own
+        assert await find(sessions, USER, BOT, **late, preferred=preferred) == own
+        pattern = OwnLinks(pattern=re.compile(rf"{channel.session_id}.*"))
+        assert await find(sessions, USER, BOT, own=pattern) == own
+
     async def test_an_erased_user_has_no_touches(self, sessions: SessionStore) -> None:
         for session in (
             touch("gp_a"),
@@ -237,7 +257,7 @@ class SessionStoreContract(Contract):
         assert list(await sessions.history(USER)) == [touch("gp_a", source="manual")]
 
     async def test_a_click_of_several_users_is_shared(self, sessions: SessionStore) -> None:
-        """A store that cannot tell names none; see :meth:`SessionStore.shared`."""
+        """A store may return none: :meth:`~gp_aiogram.SessionStore.shared`."""
         if type(sessions).shared is SessionStore.shared:
             assert await sessions.shared(USER, {"gp_a"}) == set()
             return
@@ -255,6 +275,21 @@ class SessionStoreContract(Contract):
         assert await sessions.shared(USER, {"gp_theirs", *many}) == {"gp_theirs"}
         await sessions.erase(OTHER_USER)
         assert await sessions.shared(USER, {"gp_both", "gp_mine"}) == set()
+
+    async def test_who_has_a_session_id_is_found(self, sessions: SessionStore) -> None:
+        """A store may return none: :meth:`~gp_aiogram.SessionStore.touches_of`."""
+        if type(sessions).touches_of is SessionStore.touches_of:
+            assert list(await sessions.touches_of("gp_a")) == []
+            return
+        first, again = touch("gp_a"), touch("gp_a", NOON + 2 * HOUR, bot=OTHER_BOT)
+        other = touch("gp_a", NOON + HOUR, user=OTHER_USER, bot=None)
+        for session in (first, again, other, touch("gp_A"), touch("gp_ab", user=OTHER_USER)):
+            await sessions.add(session)
+        assert list(await sessions.touches_of("gp_a")) == [again, other, first]
+        assert list(await sessions.touches_of("gp_a", limit=2)) == [again, other]
+        assert list(await sessions.touches_of("gp_none")) == []
+        await sessions.erase(USER)
+        assert list(await sessions.touches_of("gp_a")) == [other]
 
     async def test_old_touches_are_pruned(self, sessions: SessionStore) -> None:
         for number in range(5):

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from gp_aiogram.stores.contract import Outbox
-from gp_aiogram.stores.records import MAX_DELAY, Change, DeliveryFilter, Outcome, State
+from gp_aiogram.stores.records import MAX_DELAY, Change, DeliveryFilter, Outcome, State, Try
 from gp_aiogram.testing.contract_base import Contract
 from gp_aiogram.testing.samples import (
     ALL,
     LEASE,
+    NOON,
     OTHER_USER,
     TOLERANCE,
     USER,
@@ -47,6 +48,21 @@ class SettleContract(Contract):
         assert settled.receipt == receipt
         assert untouched.state == "pending"
         assert await outbox.counts() == {"a": {state: 1}, "b": {"pending": 1}}
+
+    async def test_a_pending_delivery_keeps_its_receipt_through_claims(
+        self, outbox: Outbox, clock: Any
+    ) -> None:
+        """A destination that judges later is asked by it."""
+        await fill(outbox, "e1")
+        receipt = {"upload": "7", "n": 2**60}
+        taken = Outcome(await claim_one(outbox), "pending", 60, receipt=receipt)
+        await outbox.settle([taken._replace(maybe_delivered=True)])
+        await self.advance(clock, 61)
+        claimed = await claim_one(outbox)
+        assert (claimed.receipt, claimed.maybe_delivered) == (receipt, True)
+        await outbox.release([claimed])
+        released = await claim_one(outbox)
+        assert (released.receipt, released.due) == (receipt, claimed.due)
 
     async def test_what_fails_is_tried_again_after_its_delay(
         self, outbox: Outbox, clock: Any
@@ -135,6 +151,15 @@ class SettleContract(Contract):
         (dead,) = await dead_letters(outbox)
         assert dead.reason is not None
         assert dead.reason.startswith("answered 🎉, half of one")
+
+    async def test_failed_tries_are_kept_or_none_is_shown(self, outbox: Outbox) -> None:
+        """An outbox that keeps them has a contract of its own, :class:`.TriesContract`."""
+        await fill(outbox, "e1")
+        tries = (Try(1, NOON, "failed", 503, "HTTP 503: try later"),)
+        await outbox.settle([Outcome(await claim_one(outbox), "pending", 0, 1, "no", tries=tries)])
+        claimed = await claim_one(outbox)
+        assert (claimed.attempts, claimed.reason) == (1, "no")
+        assert tuple(claimed.tries) in {(), tries}
 
     async def test_many_are_settled_in_one_call(self, outbox: Outbox) -> None:
         await fill(outbox, "e1", "e2", "e3", to=("a", "b"))

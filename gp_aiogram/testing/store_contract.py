@@ -15,6 +15,8 @@ from gp_aiogram.testing.accept_contract import AcceptContract
 from gp_aiogram.testing.capped_contract import CappedContract
 from gp_aiogram.testing.claim_contract import ClaimContract
 from gp_aiogram.testing.erasure_contract import ErasureContract
+from gp_aiogram.testing.listing_contract import EventListingContract
+from gp_aiogram.testing.oldest_contract import OldestContract
 from gp_aiogram.testing.once_keys_contract import OnceKeysContract
 from gp_aiogram.testing.profile_store_contract import ProfileStoreContract
 from gp_aiogram.testing.samples import (
@@ -49,6 +51,8 @@ class OutboxContract(
     WaitContract,
     SettleContract,
     SelectContract,
+    EventListingContract,
+    OldestContract,
     TransitionContract,
     ErasureContract,
 ):

@@ -18,6 +18,7 @@ class _CommonArguments(TypedDict, total=False):
     event_id: str | None
     event_time: datetime | None
     to: str | Collection[str] | None
+    connection: object | None
 
 
 class EventArguments(_CommonArguments, total=False):

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from gp_aiogram.destinations.base import Destination
 from gp_aiogram.errors import ConfigurationError, short_repr
 from gp_aiogram.model.money import Stars, is_iso
-from gp_aiogram.stores.contract import SessionStore, Store
+from gp_aiogram.stores.contract import SessionStore, Store, UserStore
 from gp_aiogram.stores.sqlite import SQLiteStore
+
+#: Seconds that events may wait for a batch: an ad platform that hears later has no use for them.
+LONGEST_GATHERING = 3600.0
 
 DEFAULT_STORE = "gp.sqlite3"
 
 
-def whole_store(store: Store | SessionStore | None) -> Store:
+def whole_store(store: UserStore | SessionStore | None) -> Store:
     """Return the store that ``Tracker(store=...)`` means.
 
     :raises ConfigurationError: when it is none.
@@ -22,7 +25,7 @@ def whole_store(store: Store | SessionStore | None) -> Store:
         return SQLiteStore(DEFAULT_STORE)
     if isinstance(store, Store):
         return store
-    if isinstance(store, SessionStore):
+    if isinstance(store, (SessionStore, UserStore)):
         return Store.of(store, SQLiteStore(DEFAULT_STORE))
     msg = f"store=... must be a Store such as SQLiteStore('gp.sqlite3'), not {short_repr(store)}"
     raise ConfigurationError(msg)
@@ -64,6 +67,13 @@ def _validate_destination(destination: object, stars: Stars | None) -> None:
     timeout: object = destination.send_timeout
     if not isinstance(timeout, (int, float)) or not timeout > 0:
         msg = f"{destination.name}.send_timeout must be seconds, not {short_repr(timeout)}"
+        raise ConfigurationError(msg)
+    gather_for: object = destination.gather_for
+    if not isinstance(gather_for, (int, float)) or not 0 <= gather_for <= LONGEST_GATHERING:
+        msg = (
+            f"{destination.name}.gather_for must be seconds, 0 to {LONGEST_GATHERING:g}, "
+            f"not {short_repr(gather_for)}"
+        )
         raise ConfigurationError(msg)
     if stars is not None and not destination.knows_currency(stars.currency):
         msg = (

@@ -21,6 +21,8 @@ def contained(
     log: logging.Logger,
     source: object,
     outcome: str = "recorded nothing",
+    *,
+    let_through: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
     """Count and log what fails within: the bot's own error handlers must not see it.
 
@@ -29,9 +31,12 @@ def contained(
     :param counter: key of ``tracker.counts``.
     :param source: what has failed, for the log line.
     :param outcome: what that means.
+    :param let_through: errors that are the caller's to handle, all the same.
     """
     try:
         yield
+    except let_through:
+        raise
     except Exception as error:
         tracker.counts[counter] += 1
         # The text of our own errors says it all, unless something else is behind them.

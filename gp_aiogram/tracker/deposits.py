@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gp_aiogram.model.event import FIRST_DEPOSIT, LATER_DEPOSIT, Event, validate_telegram_id
 from gp_aiogram.model.session import Session
-from gp_aiogram.stores.contract import Outbox
+from gp_aiogram.stores.contract import Outbox, Store
 from gp_aiogram.stores.keys import user_key
 from gp_aiogram.tracker.enrichment import Enriched, Enrichment
 from gp_aiogram.tracker.once_keys import deposit_guards, imported_depositor_key
@@ -31,6 +31,13 @@ class Deposits:
         self._enrichment = enrichment
         self._outbox = outbox
 
+    def within(self, recording: Recording, store: Store) -> Deposits:
+        """Return the same for a store that works in a transaction of the caller's.
+
+        :param recording: for that store.
+        """
+        return Deposits(recording, self._enrichment.within(store), store.outbox)
+
     async def record(self, draft: Draft, rules: DepositRules) -> Event | None:
         """Record a deposit; of any number at the same time, one is the first.
 
@@ -38,6 +45,10 @@ class Deposits:
         :raises EventError: when ``before_send`` makes no event of it; nothing was recorded.
         :raises StoreError: when the store failed; nothing was recorded.
         """
+        with self._recording.observed(draft):
+            return await self._record(draft, rules)
+
+    async def _record(self, draft: Draft, rules: DepositRules) -> Event | None:
         recording = self._recording
         draft = await recording.with_bot(draft)
         event = draft.event
@@ -47,7 +58,7 @@ class Deposits:
         if enriched is None:
             return None
         admitted = deposit_guards(draft, enriched.event)
-        if not enriched.keys:
+        if not enriched.keys and not rules.repeated:
             is_ftd = await self._may_be_ftd(draft, enriched, rules)
             name = FIRST_DEPOSIT if is_ftd else LATER_DEPOSIT
             deposit = await recording.review(replace(enriched.event, name=name))
@@ -81,7 +92,7 @@ class Deposits:
         return sum([await self._outbox.add_keys(page) for page in pages])
 
     async def _may_be_ftd(self, draft: Draft, enriched: Enriched, rules: DepositRules) -> bool:
-        """Tell whether the rules let a first deposit be an FTD."""
+        """Return whether the rules let a first deposit be an FTD."""
         deposit = enriched.event
         if rules.renewal:
             return False

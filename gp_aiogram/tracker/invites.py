@@ -10,18 +10,14 @@ from typing import Any, Protocol
 from gp_aiogram.errors import EventError, short_repr
 from gp_aiogram.model.clock import Clock
 from gp_aiogram.model.event import is_text, validate_text
-from gp_aiogram.model.session import Attribution
+from gp_aiogram.model.own_links import CUT, plain_link
+from gp_aiogram.model.session import Attribution, Parsed
 from gp_aiogram.stores.contract import ProfileStore
 
 logger = logging.getLogger("gp_aiogram.invites")
 
 #: "Invite link name; 0-32 characters" (Bot API, ``createChatInviteLink``).
 MAX_NAME = 32
-
-#: "If the link was created by another chat administrator, then the second part of the link will be
-#: replaced with “…”" (Bot API, ``ChatInviteLink``).
-_CUT = "…"
-
 
 #: "Currently, it must always be 2592000 (30 days)" (Bot API,
 #: ``createChatSubscriptionInviteLink``).
@@ -136,16 +132,23 @@ class Invites:
         :raises StoreError: when the store failed.
         """
         checked = validate_text("a session id", session_id)
-        await self._profiles.add_invite(_plain(_checked_link(link)), checked)
+        await self._profiles.add_invite(plain_link(_checked_link(link)), checked)
 
     async def session_id(self, link: str, name: str | None) -> str | None:
-        """Return the session that a link stands for: what it was bound to, else its name's.
+        """Return the session that a link stands for; see :meth:`read`."""
+        read = await self.read(link, name)
+        return None if read is None else read.session_id
+
+    async def read(self, link: str, name: str | None) -> Parsed | None:
+        """Return what a link stands for: the session that it was bound to, else its name's.
 
         :param name: of the link, as Telegram tells it.
         :raises StoreError: when the store failed.
         """
-        bound = await self._profiles.invited(_plain(link))
-        return bound or (None if name is None else self._attribution.session_id(name))
+        bound = await self._profiles.invited(plain_link(link))
+        if bound:
+            return Parsed(bound)
+        return None if name is None else self._attribution.read(name)
 
     def _warn_if_unseen(self, kind: str) -> None:
         """Warn once where the bot does not ask for the updates that tell who came by a link."""
@@ -172,12 +175,7 @@ def _validate_price(price: object, *, join_request: bool) -> None:
 
 
 def _checked_link(link: object) -> str:
-    if not is_text(link) or not link.strip() or link.rstrip().endswith(_CUT):
+    if not is_text(link) or not link.strip() or link.rstrip().endswith(CUT):
         msg = f"an invite link must be a whole one, as its maker sees it, not {short_repr(link)}"
         raise EventError(msg)
     return link
-
-
-def _plain(link: str) -> str:
-    """Return a link without what people write differently."""
-    return link.strip().removeprefix("http://").removeprefix("https://")

@@ -6,21 +6,29 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from filelock import FileLock, Timeout
-
-from gp_aiogram.model import codec
+from gp_aiogram.tracker.journal_file import JournalFile, Line
 
 logger = logging.getLogger("gp_aiogram.journal")
 
-#: A request as JSON values; its user is under ``telegram_id``.
-Line = Mapping[str, Any]
-
 #: So many lines are kept in memory where the disk fails as well.
 IN_MEMORY = 10_000
+
+
+class Place(Protocol):
+    """Says where the files of a journal are."""
+
+    def own(self) -> Path:
+        """Return this process's file, which is empty so far unless it was adopted.
+
+        :raises OSError: when there is none.
+        """
+
+    def emptied(self, path: Path) -> None:
+        """Hear that nothing waits in a file any more."""
 
 
 class Journal:
@@ -30,37 +38,57 @@ class Journal:
     itself fails: then lines are kept in memory, and the log says so. A line that a crash has torn
     was never acknowledged; it is left out.
 
-    :param path: of the file, which exists only while something waits; None keeps lines in memory.
+    A process that was forked has none of its parent's lines: they are the parent's to record.
+
+    :param place: of the files, which exist only while something waits; None keeps lines in memory.
+    :param store: what tells the store that the lines are for.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = None if path is None else _File(path)
+    def __init__(self, place: Place | None, store: str = "") -> None:
+        self._place = place
+        self._store = store
+        #: Files in which something waits: those of ended processes, then this one's own.
+        self._files: list[JournalFile] = []
+        self._own: JournalFile | None = None
+        #: What the disk did not take, younger than all that is in files.
         self._memory: deque[Line] = deque()
         self._turn = asyncio.Lock()
+        self._pid = os.getpid()
 
     def __len__(self) -> int:
-        return len(self._memory) + (0 if self._file is None else self._file.waiting)
+        self._check_process()
+        return len(self._memory) + sum(file.waiting for file in self._files)
 
-    async def load(self) -> None:
-        """Find what an earlier process has left."""
-        async with self._turn:
-            if self._file is not None:
-                await asyncio.to_thread(self._file.load)
+    async def adopt(self, path: Path) -> int:
+        """Take over what an ended process has left in a file: before what is this one's own.
 
-    async def append(self, line: Line) -> bool:
-        """Add a line, and return when it is on the disk.
-
-        :return: False when it was lost: the disk fails and memory is full.
+        :return: how many lines wait there.
+        :raises OSError: when the file cannot be read.
         """
         async with self._turn:
-            if self._file is not None and not self._memory:
+            file = self._file(path)
+            await asyncio.to_thread(file.load)
+            if file.waiting and file not in self._files:
+                self._files.insert(len(self._files) - (self._own in self._files), file)
+            return file.waiting
+
+    async def append(self, line: Line, *, in_memory: bool = True) -> bool:
+        """Add a line, and return when it is on the disk.
+
+        :param in_memory: memory will do where the disk fails.
+        :return: False when it was not kept.
+        """
+        self._check_process()
+        async with self._turn:
+            if self._place is not None and not self._memory:
                 try:
-                    await asyncio.to_thread(self._file.append, [line])
+                    await asyncio.to_thread(self._append, line)
                 except OSError as error:
-                    logger.error("requests are kept in memory: %s", error)  # noqa: TRY400 - it says all
+                    outcome = "requests are kept in memory" if in_memory else "refused a request"
+                    logger.error("%s: %s", outcome, error)  # noqa: TRY400 - it says all
                 else:
                     return True
-            if len(self._memory) >= IN_MEMORY:
+            if not in_memory or len(self._memory) >= IN_MEMORY:
                 return False
             self._memory.append(line)
             return True
@@ -71,166 +99,78 @@ class Journal:
         :raises OSError: when the file cannot be read.
         """
         async with self._turn:
-            if self._file is not None and self._file.waiting:
-                return await asyncio.to_thread(self._file.first)
+            if self._files:
+                return await asyncio.to_thread(self._files[0].first)
             return self._memory[0] if self._memory else None
 
-    async def drop_first(self) -> None:
+    async def drop(self, line: Line | None) -> None:
         """Forget the line whose turn it was.
 
+        It may not be the first any more: its user may have been erased meanwhile, or files that
+        were taken over come before it.
+
+        :param line: as :meth:`first` has returned it; None where nothing of a file can be read.
         :raises OSError: when the file cannot be changed.
         """
         async with self._turn:
-            if self._file is not None and self._file.waiting:
-                await asyncio.to_thread(self._file.drop_first)
-            else:
+            for file in self._files:
+                if await asyncio.to_thread(file.first) == line:
+                    await asyncio.to_thread(self._change, file, JournalFile.drop_first)
+                    return
+            if self._memory and self._memory[0] == line:
                 self._memory.popleft()
 
-    async def of_user(self, telegram_id: int) -> list[Line]:
-        """Return what waits of a user, in order.
+    async def matching(self, is_meant: Callable[[Line], bool]) -> list[Line]:
+        """Return the waiting lines that are meant, in order.
 
         :raises OSError: when the file cannot be read.
         """
+        self._check_process()
         async with self._turn:
-            waiting = [*self._memory]
-            if self._file is not None and self._file.waiting:
-                waiting += await asyncio.to_thread(self._file.all)
-            return [line for line in waiting if line["telegram_id"] == telegram_id]
+            waiting: list[Line] = []
+            for file in self._files:
+                waiting += await asyncio.to_thread(file.matching, is_meant)
+            return waiting + [line for line in self._memory if is_meant(line)]
 
-    async def erase(self, telegram_id: int) -> None:
-        """Erase what waits of a user.
+    async def erase(self, is_meant: Callable[[Line], bool]) -> None:
+        """Erase the waiting lines that are meant.
 
         :raises OSError: when the file cannot be changed.
         """
+        self._check_process()
         async with self._turn:
-            self._memory = deque(_of_others(self._memory, telegram_id))
-            if self._file is not None and self._file.waiting:
-                await asyncio.to_thread(self._file.erase, telegram_id)
+            self._memory = deque(line for line in self._memory if not is_meant(line))
+            for file in [*self._files]:
+                await asyncio.to_thread(self._change, file, lambda one: one.erase(is_meant))
 
     async def close(self) -> None:
-        """Let go of the file; what waits there is left to the next process."""
+        """Let go of the files; what waits there is left to the next process."""
+        self._check_process()
         async with self._turn:
-            if self._file is not None:
-                self._file.close()
+            self._files, self._own = [], None
 
-
-class _File:
-    """The journal's file. Its methods block, and are called one at a time.
-
-    Lines are not removed one by one: the file goes with its last line. Whoever works lines off
-    again after a crash finds that the store knows them.
-    """
-
-    def __init__(self, path: Path) -> None:
-        #: Lines that wait.
-        self.waiting = 0
-        self._path = path
-        #: Bytes of the lines that were worked off.
-        self._start = 0
-        self._lock: FileLock | None = None
-
-    def load(self) -> None:
-        if self._lock is None and self._path.exists():
-            self._acquire()
-            self.waiting = sum(1 for _ in self._lines())
-
-    def append(self, lines: Iterable[Line]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._acquire()
-        data = b"".join(codec.encode(line) + b"\n" for line in lines)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                data = b"\n" + data  # a crash has torn the last line
-            _write(descriptor, data)
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-        finally:
-            os.close(descriptor)
-        if not size:
-            _sync_folder(self._path.parent)
-        self.waiting += data.count(b"\n") - data.startswith(b"\n")
-
-    def first(self) -> Line | None:
-        return next((line for _, line in self._lines()), None)
-
-    def all(self) -> list[Line]:
-        return [line for _, line in self._lines()]
-
-    def drop_first(self) -> None:
-        self._start = next((end for end, _ in self._lines()), self._start)
-        self.waiting -= 1
-        if not self.waiting:
-            self._remove()
-
-    def erase(self, telegram_id: int) -> None:
-        kept = [*_of_others(self.all(), telegram_id)]
-        if len(kept) == self.waiting:
+    def _append(self, line: Line) -> None:
+        if self._place is None:
             return
-        self._remove()
-        if kept:
-            self.append(kept)
+        if self._own is None:
+            self._own = self._file(self._place.own())
+        self._own.append([line])
+        if self._own not in self._files:
+            self._files.append(self._own)
 
-    def close(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
+    def _file(self, path: Path) -> JournalFile:
+        """Return the one that counts the lines of a file."""
+        known = self._files if self._own is None else [*self._files, self._own]
+        return next((file for file in known if file.path == path), JournalFile(path, self._store))
 
-    def _acquire(self) -> None:
-        if self._lock is not None:
-            return
-        lock = FileLock(f"{self._path}.lock", timeout=0, thread_local=False, mode=0o600)
-        try:
-            lock.acquire()
-        except Timeout:
-            msg = (
-                f"another process uses {self._path}: give this tracker a journal of its own, "
-                "Tracker(journal=...)"
-            )
-            raise OSError(msg) from None
-        self._lock = lock
+    def _change(self, file: JournalFile, change: Callable[[JournalFile], object]) -> None:
+        change(file)
+        if not file.waiting:
+            self._files.remove(file)
+            if self._place is not None:
+                self._place.emptied(file.path)
 
-    def _lines(self) -> Iterator[tuple[int, Line]]:
-        """Yield each line that waits, and where it ends; a torn or spoilt one is left out."""
-        end = self._start
-        with self._path.open("rb") as file:
-            file.seek(end)
-            for text in file:
-                end += len(text)
-                line = _parsed(text)
-                if line is not None:
-                    yield end, line
-
-    def _remove(self) -> None:
-        self._path.unlink(missing_ok=True)
-        _sync_folder(self._path.parent)
-        self._start = self.waiting = 0
-
-
-def _parsed(text: bytes) -> Line | None:
-    try:
-        line = codec.decode(text)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and "telegram_id" in line else None
-
-
-def _of_others(lines: Iterable[Line], telegram_id: int) -> Iterator[Line]:
-    return (line for line in lines if line["telegram_id"] != telegram_id)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the disk know of a file that was made or removed."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            self._files, self._own, self._memory = [], None, deque()
+            self._turn, self._pid = asyncio.Lock(), os.getpid()

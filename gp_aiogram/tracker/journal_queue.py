@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -13,7 +14,8 @@ from typing import Any, TypeVar
 from gp_aiogram.delivery.stats import TrackerCount
 from gp_aiogram.errors import EventError, StoreUnavailable
 from gp_aiogram.tracker import lines
-from gp_aiogram.tracker.journal import Journal, Line
+from gp_aiogram.tracker.journal import Journal
+from gp_aiogram.tracker.journal_file import Line
 
 logger = logging.getLogger("gp_aiogram")
 
@@ -24,6 +26,9 @@ PATIENCE = 0.75
 
 #: Seconds for one request when the journal is worked off, and between tries.
 _TRY, _PAUSE = 10.0, 0.5
+
+#: Why a request that must be kept is refused where the journal's disk fails, too.
+_QUEUED = "requests wait in the journal, whose disk takes no more"
 
 #: Seconds between two complaints about the same outage.
 _REMINDER = 60.0
@@ -49,6 +54,7 @@ class JournalQueue:
         self._perform = perform
         self._counts = counts
         self._drainer: asyncio.Task[None] | None = None
+        self._pid = os.getpid()
         self._drained = asyncio.Event()
 
     @property
@@ -56,20 +62,18 @@ class JournalQueue:
         """How many requests wait."""
         return len(self.journal)
 
-    async def start(self) -> None:
-        """Work off what an earlier process has left."""
-        await self.journal.load()
+    def work_off(self) -> None:
+        """Begin to record what waits."""
         if self.waiting:
-            logger.warning("%d requests wait in the journal since the last run", self.waiting)
             self._drain_soon()
 
     async def close(self) -> None:
-        """Stop; what waits on the disk is left to the next start."""
+        """Stop; what waits stays."""
+        self._check_process()
         drainer, self._drainer = self._drainer, None
         if drainer is not None:
             drainer.cancel()
             await asyncio.wait([drainer])
-        await self.journal.close()
 
     async def flush(self, timeout: float) -> bool:
         """Wait until nothing waits.
@@ -88,16 +92,20 @@ class JournalQueue:
         meanwhile: Result,
         *,
         patience: float = PATIENCE,
+        is_sure: bool = False,
     ) -> Result:
         """Have the store do something in time, else put it into the journal.
 
         :param meanwhile: the result of what was put there.
         :param patience: seconds.
+        :param is_sure: the caller must know that it is kept: what is no outage is raised, and so
+            is an outage of the journal's own disk.
         :raises EventError: what the work raised; the journal could not help.
+        :raises StoreError: what the work raised, if the caller must know.
         """
         if self.waiting:
             work.close()
-            await self._put(line())
+            await self._put(line(), None if not is_sure else StoreUnavailable(_QUEUED))
             return meanwhile
         attempt = asyncio.ensure_future(work)
         try:
@@ -108,12 +116,12 @@ class JournalQueue:
         error = failure(attempt)
         if error is None:
             return attempt.result()
-        if isinstance(error, EventError):
+        if isinstance(error, EventError) or (is_sure and not is_outage(error)):
             raise error
         # What it may still do is harmless: the store knows touches, events and once-keys again.
         attempt.add_done_callback(failure)
         self._tell(error)
-        await self._put(line())
+        await self._put(line(), error if is_sure else None)
         return meanwhile
 
     def _tell(self, error: BaseException) -> None:
@@ -125,8 +133,14 @@ class JournalQueue:
                 error,
             )
 
-    async def _put(self, line: Line) -> None:
-        if not await self.journal.append(line):
+    async def _put(self, line: Line, otherwise: BaseException | None) -> None:
+        """Add a line to the journal.
+
+        :param otherwise: raised when the journal's disk does not take it, if anything is.
+        """
+        if not await self.journal.append(line, in_memory=otherwise is None):
+            if otherwise is not None:
+                raise StoreUnavailable(str(otherwise)) from otherwise
             self._counts["lost"] += 1
             logger.error("lost, the journal takes no more: %s", lines.described(line))
             return
@@ -135,9 +149,15 @@ class JournalQueue:
         self._drain_soon()
 
     def _drain_soon(self) -> None:
+        self._check_process()
         if self._drainer is None or self._drainer.done():
             self._drained.clear()
             self._drainer = asyncio.create_task(self._drain(), name="gp_aiogram journal")
+
+    def _check_process(self) -> None:
+        """Forget, in a forked process, the parent's task: it does not run here."""
+        if self._pid != os.getpid():
+            self._pid, self._drainer, self._drained = os.getpid(), None, asyncio.Event()
 
     async def _drain(self) -> None:
         """Work the journal off, from the start on, however long it takes."""
@@ -159,14 +179,18 @@ class JournalQueue:
             line = await self.journal.first()
             error = None if line is None else await self._record(line)
             if error is None:
-                await self.journal.drop_first()
+                await self.journal.drop(line)
         except OSError as failure:
             return failure
         return error
 
     async def _record(self, line: Line) -> BaseException | None:
         attempt = asyncio.ensure_future(self._perform[line["kind"]](line))
-        await asyncio.wait([attempt], timeout=_TRY)
+        try:
+            await asyncio.wait([attempt], timeout=_TRY)
+        except asyncio.CancelledError:
+            attempt.cancel()  # or it would open the store again when that is closed
+            raise
         error = failure(attempt)
         if isinstance(error, EventError):
             self._counts["lost"] += 1
@@ -189,6 +213,11 @@ class _Reminder:
             return False
         self._last = now
         return True
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether a failure of the store heals by itself."""
+    return isinstance(error, (StoreUnavailable, TimeoutError, asyncio.TimeoutError))
 
 
 def failure(attempt: asyncio.Future[Any]) -> BaseException | None:

@@ -13,6 +13,7 @@ from gp_aiogram.tracker.background import Background
 from gp_aiogram.tracker.intake import Intake
 from gp_aiogram.tracker.journal_queue import PATIENCE, failure
 from gp_aiogram.tracker.pruning import keep_pruning
+from gp_aiogram.tracker.session_history import History
 
 logger = logging.getLogger("gp_aiogram")
 
@@ -23,6 +24,7 @@ _CLOSING = 5.0
 class LifeCycle:
     """What runs from :meth:`start` to :meth:`close`.
 
+    :param delivers: whether the courier runs.
     :param prune: erases what is kept no longer.
     """
 
@@ -33,26 +35,36 @@ class LifeCycle:
         intake: Intake,
         courier: Courier,
         background: Background,
+        history: History,
+        delivers: bool,
         prune: Callable[[], Awaitable[int]],
     ) -> None:
         self._store = store
         self._intake = intake
         self._courier = courier
         self._background = background
+        self._history = history
+        self._delivers = delivers
         self._prune = prune
         self._pruning: asyncio.Task[None] | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether everything that shall run does."""
+        return self._pruning is not None and (self._courier.running or not self._delivers)
+
     async def start(self, started: Callable[[], None]) -> None:
-        """Start everything; harmless when already started.
+        """Start everything. Does nothing when already started.
 
         :param started: called when nothing was running before.
         :raises StoreError: when the store cannot be used as it is configured.
         """
         await self._open_store()
         await self._intake.start()
-        if not self._courier.running:
+        if not self.running:
             started()
-        self._courier.start()
+        if self._delivers:
+            self._courier.start()
         if self._pruning is None:
             pruning = keep_pruning(self._prune)
             self._pruning = asyncio.create_task(pruning, name="gp_aiogram prunes")
@@ -69,6 +81,7 @@ class LifeCycle:
         await self._background.finish(grace)
         await self._intake.close()
         await self._courier.stop(grace)
+        await self._history.close()
         await self._close_store()
 
     async def _open_store(self) -> None:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from gp_aiogram.identity.traits import merged, split_off
+from gp_aiogram.model.click import Click
 from gp_aiogram.model.event import Event
 from gp_aiogram.model.session import Session
-from gp_aiogram.tracker.journal import Line
-from gp_aiogram.tracker.request import Arrival, DepositRules, Draft
+from gp_aiogram.tracker.journal_file import Line
+from gp_aiogram.tracker.request import Arrival, DepositRules, Draft, NewClick, NewTouch
 
 
 def draft_line(kind: str, draft: Draft, rules: DepositRules | None = None) -> Line:
@@ -57,8 +58,9 @@ def rules_of(line: Line) -> DepositRules:
     )
 
 
-def touch_line(touch: Session) -> Line:
+def touch_line(new: NewTouch) -> Line:
     """Write a touch."""
+    touch = new.session
     return {
         "kind": "touch",
         "telegram_id": touch.telegram_id,
@@ -67,12 +69,13 @@ def touch_line(touch: Session) -> Line:
         "source": touch.source,
         "at": touch.at.isoformat(),
         "payload": touch.payload,
+        "ids": dict(new.ids),
     }
 
 
-def touch_of(line: Line) -> Session:
+def touch_of(line: Line) -> NewTouch:
     """Read what :func:`touch_line` wrote."""
-    return Session(
+    session = Session(
         bot_id=line["bot_id"],
         telegram_id=line["telegram_id"],
         session_id=line["session_id"],
@@ -80,6 +83,7 @@ def touch_of(line: Line) -> Session:
         at=datetime.fromisoformat(line["at"]),
         payload=line["payload"],
     )
+    return NewTouch(session, line.get("ids", {}))  # an earlier version wrote none
 
 
 def arrival_line(arrival: Arrival) -> Line:
@@ -107,8 +111,25 @@ def arrival_of(line: Line) -> Arrival:
     )
 
 
+def click_line(new: NewClick) -> Line:
+    """Write a click, of which nobody knows yet whose it is."""
+    return {
+        "kind": "click",
+        "telegram_id": None,
+        "session_id": new.session_id,
+        "click": new.click.to_dict(),
+    }
+
+
+def click_of(line: Line) -> NewClick:
+    """Read what :func:`click_line` wrote."""
+    return NewClick(line["session_id"], Click.from_dict(line["click"]))
+
+
 def described(line: Line) -> str:
     """Say for the log what waits, and whose it is; nothing personal."""
+    if line["kind"] == "click":
+        return f"the click of session {line['session_id']}"
     user = f"user {line['telegram_id']}"
     if line["kind"] == "touch":
         return f"{user} came by {line['payload']}"

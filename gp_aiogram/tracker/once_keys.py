@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from gp_aiogram.model.event import FIRST_DEPOSIT, Event
-from gp_aiogram.stores.keys import KeyKind, OnceKey, user_key
+from gp_aiogram.model.event import FIRST_DEPOSIT, VALUED_NAMES, Event
+from gp_aiogram.stores.keys import KeyKind, OnceKey, request_keys, user_key
 from gp_aiogram.tracker.request import PER_USER, Draft
 
 
@@ -19,6 +20,14 @@ class Guards(NamedTuple):
 
 def guards(draft: Draft, event: Event) -> Guards:
     """Return the guards of an event."""
+    if draft.idempotency is None:
+        return _guards(draft, event)
+    once, unless, marks = _guards(draft, event)
+    request, content = request_keys(*draft.idempotency)
+    return Guards([request, *once], unless, [content, *marks])
+
+
+def _guards(draft: Draft, event: Event) -> Guards:
     by_id = [OnceKey("event_id", event.event_id)] if draft.is_one_conversion else []
     if draft.once == PER_USER:
         return Guards([user_key(event.bot_id, event.telegram_id, event.name), *by_id], [], [])
@@ -52,6 +61,16 @@ def keys_against(draft: Draft) -> list[OnceKey]:
 def imported_depositor_key(telegram_id: int) -> OnceKey:
     """Return the key of a user who deposited before the tracker was there, with any bot."""
     return user_key(None, telegram_id, FIRST_DEPOSIT)
+
+
+def order_keys(order: str, names: Iterable[str]) -> list[OnceKey]:
+    """Return the keys of events of an order that counts once in a whole store."""
+    return [OnceKey("order", order, name) for name in names]
+
+
+def payment_keys(order: str) -> list[OnceKey]:
+    """Return the keys of which one is known when an order was recorded as a payment."""
+    return [OnceKey("deposit", order), *order_keys(order, sorted(VALUED_NAMES))]
 
 
 def _of_order(

@@ -32,7 +32,7 @@ class PendingTouches:
                 self._pending.pop(telegram_id, None)
 
     def has(self, telegram_id: int) -> bool:
-        """Tell whether a touch of a user is being stored."""
+        """Return whether a touch of a user is being stored."""
         return telegram_id in self._pending
 
     async def wait(self, telegram_id: int) -> None:

@@ -8,6 +8,7 @@ from gp_aiogram.model.event import validate_telegram_id
 from gp_aiogram.stores.contract import Store
 from gp_aiogram.stores.keys import opt_out_key
 from gp_aiogram.stores.records import Change, DeliveryFilter
+from gp_aiogram.tracker.journals import Journals
 from gp_aiogram.tracker.pages import every_page
 
 #: Reason of a delivery that an opt-out has cancelled.
@@ -25,10 +26,12 @@ class Privacy:
     """Carries out opt-outs and erasure.
 
     :param store: holds everything about a user.
+    :param journals: hold clicks that the store does not know yet.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, journals: Journals) -> None:
         self._store = store
+        self._journals = journals
 
     async def opt_out(self, telegram_id: int) -> None:
         """Let nothing more be recorded of a user, and cancel what was not delivered yet.
@@ -41,7 +44,7 @@ class Privacy:
             await self._cancel(replace(undelivered, telegram_id=telegram_id))
 
     async def opt_in(self, telegram_id: int) -> None:
-        """Record a user again; harmless when they never opted out.
+        """Record a user again. Does nothing when they never opted out.
 
         :raises StoreError: when the store failed.
         """
@@ -69,6 +72,7 @@ class Privacy:
     async def _erase_profile(self, telegram_id: int, session_ids: set[str]) -> None:
         """Erase traits, and the clicks that no other user came by: a click goes with its last."""
         shared = await self._store.sessions.shared(telegram_id, session_ids)
+        await self._journals.erase_clicks(session_ids - shared)
         await self._store.profiles.erase(telegram_id, session_ids - shared)
 
     async def _cancel(self, undelivered: DeliveryFilter) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gp_aiogram.delivery.stats import TrackerCount
 from gp_aiogram.model.event import Event
-from gp_aiogram.stores.contract import Outbox
+from gp_aiogram.stores.contract import Outbox, Store
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
 from gp_aiogram.tracker.once_keys import refund_guards
 from gp_aiogram.tracker.recording import Recording
@@ -42,6 +42,13 @@ class Refunds:
         self._outbox = outbox
         self._counts = counts
 
+    def within(self, recording: Recording, store: Store) -> Refunds:
+        """Return the same for a store that works in a transaction of the caller's.
+
+        :param recording: for that store.
+        """
+        return Refunds(recording, store.outbox, self._counts)
+
     async def record(self, draft: Draft) -> Event | None:
         """Record a refund.
 
@@ -49,6 +56,10 @@ class Refunds:
         :raises EventError: when ``before_send`` makes no event of it.
         :raises StoreError: when the store failed; report the refund again.
         """
+        with self._recording.observed(draft):
+            return await self._record(draft)
+
+    async def _record(self, draft: Draft) -> Event | None:
         recording = self._recording
         draft = await recording.with_bot(draft)
         admitted = refund_guards(draft, draft.event)

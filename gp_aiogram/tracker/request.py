@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from gp_aiogram.errors import EventError, short_repr
+from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import Clock
 from gp_aiogram.model.event import (
     VALUED_NAMES,
@@ -18,6 +20,7 @@ from gp_aiogram.model.event import (
     utc_from_timestamp,
     validate_telegram_id,
 )
+from gp_aiogram.model.firing import Firing
 from gp_aiogram.model.money import Stars, is_stars
 from gp_aiogram.model.session import Session, Source
 from gp_aiogram.model.user_data import validate_user_data
@@ -37,11 +40,31 @@ PER_USER = "user"
 OnceScope = Literal["bot", "store"]
 
 
+#: What ``tracker.*`` does while the store is away.
+OnOutage = Literal["raise", "journal"]
+
+
+class Idempotency(NamedTuple):
+    """By what a request is known when it is sent again.
+
+    :param scope: within which keys differ, such as a workspace.
+    :param key: the ``Idempotency-Key``.
+    :param digest: of what was asked for: under one key it stays the same.
+    """
+
+    scope: str
+    key: str
+    digest: str
+
+
 @dataclass(kw_only=True, slots=True)
 class EventRequest:
     """One event to record, as the caller described it; see :meth:`gp_aiogram.Tracker.track`.
 
     :param is_one_conversion: the event id stands for one conversion, under whichever name.
+    :param firing: how it is to be fired, where that is not for the destination to say.
+    :param idempotency: lets one event through for it, and nothing else under the same key.
+    :param keeps_touch: a session that is named is a touch of the user, and kept as one.
     """
 
     name: str
@@ -58,14 +81,28 @@ class EventRequest:
     to: str | Collection[str] | None = None
     once_scope: OnceScope = "bot"
     is_one_conversion: bool = False
+    firing: Firing | None = None
+    idempotency: Idempotency | None = None
+    keeps_touch: bool = True
+
+
+class NewClick(NamedTuple):
+    """A click that has passed the check, as it is stored."""
+
+    session_id: str
+    click: Click
 
 
 class DepositRules(NamedTuple):
-    """What makes a first deposit an FTD; see :meth:`gp_aiogram.Tracker.deposit`."""
+    """What makes a first deposit an FTD; see :meth:`gp_aiogram.Tracker.deposit`.
+
+    :param repeated: somebody knows that it is not the first, though the first may be told later.
+    """
 
     within: timedelta | None = None
     needs_session: bool = False
     renewal: bool = False
+    repeated: bool = False
 
 
 class Draft(NamedTuple):
@@ -77,7 +114,7 @@ class Draft(NamedTuple):
     :param once: :data:`PER_USER`, a key, or None.
     :param order: what a refund finds the event by.
     :param to: names of destinations; None means all that accept the event.
-    :param once_scope: as of :class:`EventRequest`, like the next.
+    :param once_scope: as of :class:`EventRequest`, like those that follow.
     """
 
     event: Event
@@ -88,6 +125,18 @@ class Draft(NamedTuple):
     to: Sequence[str] | None
     once_scope: OnceScope = "bot"
     is_one_conversion: bool = False
+    idempotency: Idempotency | None = None
+    keeps_touch: bool = True
+
+
+class NewTouch(NamedTuple):
+    """A touch that is to be stored.
+
+    :param ids: ids of the click that its payload carried, by their names.
+    """
+
+    session: Session
+    ids: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -104,9 +153,12 @@ class Arrival:
     source: Source
     at: datetime
 
-    def touch(self, session_id: str) -> Session:
-        """Return the touch, once the session is known."""
-        payload = self.name or session_id
+    def touch(self, session_id: str, payload: str | None = None) -> Session:
+        """Return the touch, once the session is known.
+
+        :param payload: None means the link's name, or the session id where it has none.
+        """
+        payload = payload or self.name or session_id
         return Session(self.bot_id, self.telegram_id, session_id, self.source, self.at, payload)
 
 
@@ -181,6 +233,8 @@ class RequestCheck:
             user_data=user_data,
             convertible=self._convertible,
         )
+        if request.firing is not None:
+            event = replace(event, traits=request.firing.to_traits())
         if event.value == 0 and event.name in VALUED_NAMES and event.name not in self._worthless:
             self._worthless.add(event.name)
             logger.warning(
@@ -197,6 +251,8 @@ class RequestCheck:
             to=to,
             once_scope=request.once_scope,
             is_one_conversion=request.is_one_conversion,
+            idempotency=request.idempotency,
+            keeps_touch=request.keeps_touch,
         )
 
     def _named(self, to: str | Collection[str] | None) -> list[str] | None:

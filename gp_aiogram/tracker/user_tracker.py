@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from typing_extensions import Unpack
 
 from gp_aiogram.decorators import title_of
-from gp_aiogram.errors import short_repr
+from gp_aiogram.errors import ConfigurationError, StoreError, short_repr
 from gp_aiogram.model.event import (
     FIRST_DEPOSIT,
     LATER_DEPOSIT,
@@ -42,15 +43,16 @@ _CONVERSIONS: Mapping[str, str] = {
 
 
 class UserTracker:
-    """Tracks for one user during one update; injected into handlers as ``gp``.
+    """Tracks one user during one update; injected into handlers as ``gp``.
 
-    Nothing that handlers call here raises: what fails or makes no sense is logged with the
-    handler's name, counted in ``tracker.counts["handler_errors"]``, and records nothing.
-    ``Tracker(strict=True)`` raises it. :meth:`Tracker.track` and its like always raise.
+    Calls in handlers do not raise, except with ``connection=``. A call that fails, or has invalid
+    arguments, records nothing; it is logged with the handler's name and counted in
+    ``tracker.counts["handler_errors"]``. ``Tracker(strict=True)`` raises such errors.
+    :meth:`Tracker.track` and the tracker's other methods always raise.
 
-    :param tracker: the bot's own.
+    :param tracker: the bot's tracker.
     :param update_id: Telegram's number of the update, which makes event ids stable; 0 for an
-        update that another library made up.
+        update that another library created.
     """
 
     # One is made for each update, and few updates need more than the constructor sets: the rest
@@ -88,9 +90,9 @@ class UserTracker:
 
     @property
     def session(self) -> Session | None:
-        """The session that counts for this user; None for an organic one.
+        """The user's session; None for an organic user.
 
-        :raises RuntimeError: in filters and outer middlewares, where nothing has read it yet.
+        :raises RuntimeError: in filters and outer middlewares, where it is not loaded yet.
         """
         if not self._is_loaded:
             msg = "the session is read for handlers that take gp; elsewhere await gp.load() first"
@@ -98,9 +100,9 @@ class UserTracker:
         return self._session
 
     async def load(self) -> Session | None:
-        """Read from the store, once, which session counted when the update happened.
+        """Load the session that counted when the update happened, once.
 
-        :return: None as well where the store could not be read, which is logged and counted.
+        :return: None also when the store could not be read, which is logged and counted.
         """
         if not self._is_loaded:
             try:
@@ -113,7 +115,7 @@ class UserTracker:
         return self._session
 
     def proceed_without_session(self) -> None:
-        """Make :attr:`session` None where the store could not be read."""
+        """Set :attr:`session` to None because the store could not be read."""
         self._is_loaded = True
 
     def bind_update(
@@ -122,33 +124,33 @@ class UserTracker:
         at: datetime | None = None,
         touch: Session | None = None,
     ) -> None:
-        """Add what the update says; None leaves what is known.
+        """Add what the update says; None keeps what is known.
 
         :param at: when it happened, with time zone.
-        :param touch: what its own link has brought.
+        :param touch: the touch that the update's own link has made.
         """
         self.at = at or self.at
         self.touch = touch or self.touch
 
     def without_history(self) -> UserTracker:
-        """Return a tracker of the same update through which nothing was recorded yet."""
+        """Return a tracker for the same update that has recorded nothing yet."""
         other = UserTracker(self.tracker, self.telegram_id, self.bot_id, self.update_id)
         other.bind_update(at=self.at, touch=self.touch)
         other._session, other._is_loaded = self._session, self._is_loaded
         return other
 
     def has_recorded(self, name: str) -> bool:
-        """Tell whether an event was recorded through this, under any of its names."""
+        """Return whether this tracker has recorded an event, under any of its names."""
         return conversion_of(name) in self._recorded
 
     def event_id(self, site_id: str, name: str) -> str | None:
         """Make the id of an event: the same when Telegram delivers the update again.
 
-        What ``auto`` would record, too, has the same id whoever records it first: a handler may
-        fail at the first delivery and succeed at the second.
+        An event that ``auto`` would record has the same id there. So it counts once, also when a
+        handler fails at Telegram's first delivery and succeeds at the second.
 
-        :param site_id: tells the place in the code that records it from all others.
-        :return: None when the update is not Telegram's; then each event gets an id of its own.
+        :param site_id: identifies the place in the code that records the event.
+        :return: None when the update is not from Telegram; each event then gets its own id.
         """
         if not self.update_id:
             return None
@@ -157,38 +159,44 @@ class UserTracker:
         return update_event_id(self.bot_id, self.update_id, site_id, name)
 
     def _is_automatic(self, name: str) -> bool:
-        """Tell whether ``auto`` would record the conversion, too."""
+        """Return whether ``auto`` would record the conversion, too."""
         return conversion_of(name) in map(conversion_of, self.tracker.auto)
 
     def _automatic_id(self, name: str) -> str:
         return update_event_id(self.bot_id, self.update_id, "auto", conversion_of(name))
 
     async def track(self, name: EventName, **arguments: Unpack[EventArguments]) -> Event | None:
-        """Record an event of this user; see :meth:`Tracker.track`.
+        """Record an event for this user; see :meth:`Tracker.track`.
 
-        The same update makes the same event ids, so one that Telegram delivers twice counts once.
+        Event ids depend on the update, so an update that Telegram delivers twice counts once.
 
-        :return: None as well when it could not be recorded.
+        :return: None also when it could not be recorded.
+        :raises StoreError: with ``connection``, because your transaction has failed as well.
+        :raises ConfigurationError: when the store cannot use ``connection``.
         """
-        with self._contained(f"gp.track({short_repr(name)})"):
+        with self._contained(f"gp.track({short_repr(name)})", arguments):
             return await self.record(name, **arguments)
         return None
 
     async def deposit(self, **arguments: Unpack[DepositArguments]) -> Event | None:
-        """Record a deposit of this user; see :meth:`Tracker.deposit`.
+        """Record a deposit for this user; see :meth:`Tracker.deposit`.
 
-        :return: None as well when it could not be recorded.
+        :return: None also when it could not be recorded.
+        :raises StoreError: with ``connection``, as :meth:`track`.
+        :raises ConfigurationError: with ``connection``, as :meth:`track`.
         """
-        with self._contained("gp.deposit()"):
+        with self._contained("gp.deposit()", arguments):
             return await self.record_deposit(**arguments)
         return None
 
     async def refund(self, once: str | int, **arguments: Unpack[RefundArguments]) -> Event | None:
-        """Take back what this user has paid; see :meth:`Tracker.refund`.
+        """Record a refund for this user; see :meth:`Tracker.refund`.
 
-        :return: None as well when it could not be recorded.
+        :return: None also when it could not be recorded.
+        :raises StoreError: with ``connection``, as :meth:`track`.
+        :raises ConfigurationError: with ``connection``, as :meth:`track`.
         """
-        with self._contained(f"gp.refund({short_repr(once)})"):
+        with self._contained(f"gp.refund({short_repr(once)})", arguments):
             return await self.record_refund(once, **arguments)
         return None
 
@@ -200,76 +208,86 @@ class UserTracker:
         order_info: object = None,
         **traits: object,
     ) -> frozenset[str]:
-        """Keep what is known of this user; see :meth:`Tracker.identify`.
+        """Store what you know about this user; see :meth:`Tracker.identify`.
 
-        :return: nothing as well when it could not be kept.
+        :return: an empty result also when it could not be stored.
         """
-        with self._contained("gp.identify()", "kept nothing"):
+        with self._contained("gp.identify()", outcome="kept nothing"):
             return await self.tracker.intake.identify(
                 self.telegram_id, user=user, contact=contact, order_info=order_info, traits=traits
             )
         return frozenset()
 
     async def opt_out(self) -> None:
-        """Record nothing more of this user; see :meth:`Tracker.opt_out`."""
-        with self._contained("gp.opt_out()", "failed"):
+        """Record nothing more about this user; see :meth:`Tracker.opt_out`."""
+        with self._contained("gp.opt_out()", outcome="failed"):
             await self.tracker.intake.opt_out(self.telegram_id)
 
     async def opt_in(self) -> None:
         """Record this user again; see :meth:`Tracker.opt_in`."""
-        with self._contained("gp.opt_in()", "failed"):
+        with self._contained("gp.opt_in()", outcome="failed"):
             await self.tracker.intake.opt_in(self.telegram_id)
 
     async def forget(self) -> None:
-        """Erase what is stored of this user; see :meth:`Tracker.forget`."""
-        with self._contained("gp.forget()", "failed"):
+        """Erase what is stored about this user; see :meth:`Tracker.forget`."""
+        with self._contained("gp.forget()", outcome="failed"):
             await self.tracker.intake.forget(self.telegram_id)
 
     # The same for what contains errors itself, as decorators do
 
     async def record(self, name: EventName, **arguments: Unpack[EventArguments]) -> Event | None:
-        """Record an event as :meth:`track` does, but raise what fails.
+        """Record an event as :meth:`track` does, but raise errors.
 
-        :raises EventError: when no event can be built from this.
+        :raises EventError: when the arguments make no valid event.
         """
+        connection = arguments.pop("connection", None)
         self._complete(arguments, name)
         with self._recording(name):
-            return await self.tracker.intake.track(self._request(name, **arguments))
+            request = self._request(name, **arguments)
+            return await self.tracker.intake.track(request, connection)
 
     async def record_deposit(self, **arguments: Unpack[DepositArguments]) -> Event | None:
-        """Record a deposit as :meth:`deposit` does, but raise what fails.
+        """Record a deposit as :meth:`deposit` does, but raise errors.
 
-        :raises EventError: when no event can be built from this.
+        :raises EventError: when the arguments make no valid event.
         """
         rules = DepositRules(
             arguments.pop("ftd_within", None),
             arguments.pop("ftd_needs_session", False),
             arguments.pop("renewal", False),
         )
+        connection = arguments.pop("connection", None)
         self._complete(arguments, DEPOSIT)
         with self._recording(DEPOSIT):
             request = self._request(LATER_DEPOSIT, **arguments)
-            return await self.tracker.intake.deposit(request, rules)
+            return await self.tracker.intake.deposit(request, rules, connection)
 
     async def record_refund(
         self, once: str | int, **arguments: Unpack[RefundArguments]
     ) -> Event | None:
-        """Record a refund as :meth:`refund` does, but raise what fails.
+        """Record a refund as :meth:`refund` does, but raise errors.
 
-        :raises EventError: when no event can be built from this.
+        :raises EventError: when the arguments make no valid event.
         """
+        connection = arguments.pop("connection", None)
         self._complete(arguments, REFUND)
         with self._recording(REFUND):
             request = self._request(REFUND, once=once, **arguments)
-            return await self.tracker.intake.refund(request)
+            return await self.tracker.intake.refund(request, connection)
 
     def _contained(
         self,
         call: str,
+        arguments: Mapping[str, Any] = MappingProxyType({}),
         outcome: str = "recorded nothing",
     ) -> AbstractContextManager[None]:
         source = call if self.handler is None else f"{call} in {title_of(self.handler)}"
-        return contained(self.tracker, "handler_errors", logger, source, outcome)
+        # Who shares their transaction has to know that it has failed.
+        is_shared = arguments.get("connection") is not None
+        let_through = (StoreError, ConfigurationError) if is_shared else ()
+        return contained(
+            self.tracker, "handler_errors", logger, source, outcome, let_through=let_through
+        )
 
     def _request(self, name: str, **arguments: Any) -> EventRequest:
         is_automatic = self._is_automatic(name)

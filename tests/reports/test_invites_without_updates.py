@@ -15,7 +15,7 @@ from aiogram.types import Message
 
 from gp_aiogram import MemoryStore, Tracker
 
-JOINS = Path(__file__).parents[2] / "docs" / "joins.md"
+JOINS = Path(__file__).parents[2] / "docs" / "howto" / "joins.md"
 
 
 class Links:
