@@ -1,8 +1,9 @@
 """A collector that takes any client's batches, in a process of its own so that it costs no client.
 
-Events are the items of ``data`` (Meta, Snowplow) or ``batch`` (PostHog, Segment). Everything is
-answered at once as Meta answers it, except under ``/hang``, where no answer ever comes, and under
-``/503``. Nothing is checked: for that there are the stand-ins in ``gp_aiogram.sandbox``.
+Events are the items of ``data`` (Meta, Snowplow) or ``batch`` (PostHog, Segment); a body without
+either is one event (GramPixel). Everything is answered at once, as Meta and GramPixel answer it,
+except under ``/slow``, after 20 ms, under ``/hang``, where no answer comes, and under ``/503``.
+Nothing is checked: for that there are the stand-ins in ``gp_aiogram.sandbox``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from aiohttp import web
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
 _LARGEST = 64 * 1024 * 1024
+
+#: Seconds that an answer under ``/slow`` takes.
+_SLOW = 0.02
 
 
 @asynccontextmanager
@@ -58,11 +62,13 @@ class _Collector:
         where = request.path.split("/")[1]
         if where == "hang":
             await asyncio.Event().wait()
+        if where == "slow":
+            await asyncio.sleep(_SLOW)
         if where == "503":
             return web.Response(status=503)
-        number = len(body["data"] if "data" in body else body["batch"])
+        number = len(body.get("data") or body.get("batch") or [body])
         self._counts[where] += number
-        answer = {"events_received": number, "messages": [], "fbtrace_id": "A0"}
+        answer = {"events_received": number, "messages": [], "fbtrace_id": "A0", "ok": True}
         return web.json_response(answer)
 
     async def tell(self, _: web.Request) -> web.Response:

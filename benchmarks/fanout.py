@@ -7,13 +7,12 @@ import gc
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import ClassVar, Literal
 
+from benchmarks.servers import NewStore, durable_stores
 from benchmarks.table import Row, show
-from gp_aiogram import Destination, Event, SQLiteStore, Tracker
+from gp_aiogram import Destination, Event, Tracker
 from gp_aiogram.errors import DeliveryFailed
 
 AIM = 0.95
@@ -54,14 +53,19 @@ async def run(*, quick: bool) -> None:
     """Measure and print."""
     number, rounds = (2_000, 5) if quick else (8_000, 11)
     logging.getLogger("gp_aiogram.courier").setLevel(logging.CRITICAL)  # it says that one is down
-    taken: dict[Third, list[float]] = {third: [] for third in _THIRDS}
     gc.collect()
     gc.freeze()
-    await _rate("healthy", number)
+    for name, new_store in durable_stores().items():
+        await _measure(name, new_store, number, rounds)
+    gc.unfreeze()
+
+
+async def _measure(name: str, new_store: NewStore, number: int, rounds: int) -> None:
+    taken: dict[Third, list[float]] = {third: [] for third in _THIRDS}
+    await _rate(new_store, "healthy", number)
     for _ in range(rounds):
         for third in _THIRDS:
-            taken[third].append(await _rate(third, number))
-    gc.unfreeze()
+            taken[third].append(await _rate(new_store, third, number))
     healthy = taken["healthy"]
     rows = []
     for third, rates in taken.items():
@@ -69,19 +73,19 @@ async def run(*, quick: bool) -> None:
         aim = None if third == "healthy" else (f">= {AIM:g}x", ratio >= AIM)
         rows.append(Row(f"the third {third}", [f"{median(rates):,.0f}", f"{ratio:.2f}x"], aim))
     show(
-        f"Rate of two healthy destinations of three, {number:,} events, SQLiteStore",
+        f"Rate of two healthy destinations of three, {number:,} events, {name}",
         ["events/s each", "ratio"],
         rows,
     )
 
 
-async def _rate(third: Third, number: int) -> float:
+async def _rate(new_store: NewStore, third: Third, number: int) -> float:
     """Track events for three; how fast the first two had got all of them."""
     numbers = iter(range(number))
     first, second = Platform("first", "healthy", number), Platform("second", "healthy", number)
     platforms = [first, second, Platform("third", third, number)]
-    with TemporaryDirectory() as folder:
-        tracker = Tracker(platforms, store=SQLiteStore(Path(folder, "gp.sqlite3")))
+    async with new_store() as store:
+        tracker = Tracker(platforms, store=store, journal=None)
         await tracker.start()
         started = time.perf_counter()
 

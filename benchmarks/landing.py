@@ -1,4 +1,4 @@
-"""What keeping the click adds to a redirect: the landing endpoint beside a bare handler."""
+"""What people and networks wait for: the landing endpoint, postbacks, and finding users."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import NamedTuple
 from aiohttp import web
 
 from benchmarks.table import Row, quantile, show
-from gp_aiogram import SQLiteStore, Tracker
-from gp_aiogram.web import Landing
+from gp_aiogram import Attribution, SQLiteStore, Tracker
+from gp_aiogram.web import Landing, Postbacks
 
 _REQUEST = (
     b"GET /go?fbclid=IwAR0aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789_aem_AbCdEfGhIjKlMnOpQrStUv"
@@ -31,6 +31,16 @@ _REQUEST = (
     b"Referer: https://l.facebook.com/\r\nX-Forwarded-For: %d.%d.%d.7\r\n\r\n"
 )
 
+
+_KEY = "0123456789abcdef"
+
+_POSTBACK = (
+    b"GET /postback/" + _KEY.encode() + b"?subid=sub%d&status=sale&payout=50&currency=EUR&tid=%d "
+    b"HTTP/1.1\r\nHost: go.example.com\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"
+)
+
+#: Users whom postbacks tell of.
+_USERS = 1000
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -65,6 +75,20 @@ async def run(*, quick: bool) -> None:
                         f"GET /go, SQLiteStore, {concurrency} at once", [*_cells(ours), _x(ratio)]
                     ),
                 ]
+        async with _serving("postbacks", str(Path(folder, "postbacks.sqlite3"))) as port:
+            postbacks = []
+            for concurrency in (1, 32):
+                await _tell(port, concurrency, seconds / 4)
+                told = [await _tell(port, concurrency, seconds) for _ in range(rounds)]
+                postbacks.append(
+                    Row(f"GET /postback, SQLiteStore, {concurrency} at once", [*_cells(told)])
+                )
+        found = [await _find(Path(folder, "postbacks.sqlite3"), seconds) for _ in range(rounds)]
+    show(
+        "Postbacks (each deposit on disk before its 200), and finding users, one after the other",
+        ["calls/s", "p50 ms", "p99 ms"],
+        [*postbacks, Row("tracker.find_users", _cells(found))],
+    )
     show(
         "Redirects of people who click an ad (each click on disk before its redirect)",
         ["redirects/s", "p50 ms", "p99 ms", "ratio"],
@@ -108,6 +132,53 @@ async def _ask(port: int, concurrency: int, seconds: float) -> Round:
     return Round(len(latencies) / (time.perf_counter() - started), latencies)
 
 
+async def _tell(port: int, concurrency: int, seconds: float) -> Round:
+    """Let a network tell of one deposit after the other, each of another transaction."""
+    latencies: list[float] = []
+    started = time.perf_counter()
+
+    async def sender() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (before := time.perf_counter()) < started + seconds:
+            number = next(_TRANSACTIONS)
+            writer.write(_POSTBACK % (number % _USERS, number))
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            text = await reader.readexactly(length)
+            latencies.append(time.perf_counter() - before)
+            if b" recorded" not in text or text.startswith(b"OK: not"):
+                msg = f"nothing was recorded: {text!r}"
+                raise RuntimeError(msg)
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(sender() for _ in range(concurrency)))
+    return Round(len(latencies) / (time.perf_counter() - started), latencies)
+
+
+_TRANSACTIONS = itertools.count()
+
+
+async def _find(path: Path, seconds: float) -> Round:
+    """Look up the users of one session after the other, in the file of the postbacks."""
+    latencies: list[float] = []
+    async with Tracker([], store=SQLiteStore(path), journal=None) as tracker:
+        started = time.perf_counter()
+        while (before := time.perf_counter()) < started + seconds:
+            (touch,) = await tracker.find_users(f"kt-sub{len(latencies) % _USERS}")
+            latencies.append(time.perf_counter() - before)
+            if touch.session_id != f"kt-sub{(len(latencies) - 1) % _USERS}":
+                msg = f"found somebody else: {touch}"
+                raise RuntimeError(msg)
+        return Round(len(latencies) / (time.perf_counter() - started), latencies)
+
+
+async def _arrive(tracker: Tracker) -> None:
+    """Let the users come by a tracker's link."""
+    for number in range(_USERS):
+        await tracker.capture(number + 1, f"kt-sub{number}", bot_id=42)
+
+
 @asynccontextmanager
 async def _serving(*arguments: str) -> AsyncIterator[int]:
     """Run a server in a process of its own; its port."""
@@ -138,6 +209,12 @@ async def _serve(kind: str, *path: str) -> None:
     tracker = None
     if kind == "bare":
         app.router.add_get("/go", _bare)
+    elif kind == "postbacks":
+        attribution = Attribution(pattern="kt-.+", parse=lambda text: (text, {"subid": text[3:]}))
+        tracker = Tracker([], store=SQLiteStore(Path(*path)), attribution=attribution)
+        await tracker.start()
+        await _arrive(tracker)
+        Postbacks(tracker, key=_KEY, per_minute=None).setup(app)
     else:
         tracker = Tracker([], store=SQLiteStore(Path(*path)))
         await tracker.start()

@@ -13,16 +13,34 @@ from pathlib import Path
 # The checkout that this file is part of, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import accepting, building, dispatching, fanout, landing, peers, tracking
+from benchmarks import (
+    accepting,
+    building,
+    connecting,
+    dispatching,
+    end_to_end,
+    fanout,
+    gateway,
+    landing,
+    peers,
+    stores,
+    tracking,
+    workers,
+)
 
 PARTS = {
     "middlewares": dispatching.run,
     "handlers": tracking.run,
     "store": accepting.run,
     "landing": landing.run,
+    "gateway": gateway.run,
     "peers": peers.run,
     "building": building.run,
     "fanout": fanout.run,
+    "stores": stores.run,
+    "end_to_end": end_to_end.run,
+    "workers": workers.run,
+    "connection": connecting.run,
 }
 
 

@@ -13,17 +13,14 @@ import pytest
 from aiogram import Bot, Dispatcher, Router
 from aiohttp import web
 
+from fixtures.pages import DOCS, file_name, modules_of, paste_file
 from gp_aiogram import MemoryStore, Tracker
 from gp_aiogram.sandbox import TelegramSandbox
 
 ROOT = Path(__file__).parents[2]
-#: For those who change the project: a page without examples.
-INTERNAL = {"architecture"}
-
-PAGES = [
-    ROOT / "README.md",
-    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in INTERNAL),
-]
+#: Written as the files of a project, and run by a test of their own in processes of their own:
+#: Django is configured once per process.
+PROJECTS = {"django"}
 
 #: What the pages leave to the reader.
 LEFT_OUT = {
@@ -31,19 +28,49 @@ LEFT_OUT = {
     "GramPixel(...)": f'GramPixel("key", "{uuid4()}")',
 }
 
-#: Frameworks that only one page speaks of; our tests do without them.
-FOREIGN = ("fastapi",)
+#: What the pages tell the reader to export.
+VARIABLES = {
+    "AGENCY_PIXEL": "1234567890123457",
+    "AGENCY_TOKEN": "token",
+    "BOT_TOKEN": TelegramSandbox().token,
+    "CHANNEL_ID": "-1001234567890",
+    "GAMES_TOKEN": "43:SANDBOX",
+    "GP_GRAMPIXEL__API_KEY": "key",
+    "GP_GRAMPIXEL__WORKSPACE_ID": str(uuid4()),
+    "META_PIXEL": "1234567890123456",
+    "META_TOKEN": "token",
+    "PAYMENT_SECRET": "secret",
+    "SHOP_TOKEN": "42:SANDBOX",
+    "TIKTOK_PIXEL": "C0PIXELCODE",
+    "TIKTOK_TOKEN": "token",
+    "WEBHOOK_SECRET": "secret",
+    "WEBHOOK_URL": "https://go.example.com/telegram",
+}
 
 
 def examples(page: Path) -> list[str]:
-    found = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    return [example for example in found if not any(name in example for name in FOREIGN)]
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+#: The README, and every page that has examples.
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted(DOCS.rglob("*.md")) if page.stem not in PROJECTS and examples(page)),
+]
 
 
 async def run(example: str, names: dict[str, Any]) -> None:
     for printed, meant in LEFT_OUT.items():
         example = example.replace(printed, meant)
-    code = compile(example, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if file_name(example) is not None:
+        paste_file(example, Path.cwd())  # for later examples to import
+    code = compile(
+        example,
+        "example",
+        "exec",
+        flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        dont_inherit=True,  # the future of this file's annotations
+    )
     result = eval(code, names)
     if inspect.isawaitable(result):
         await result
@@ -65,6 +92,8 @@ async def test_the_examples_of_a_page_run_one_after_the_other(
     served: list[Any] = []
     bot = Bot(TelegramSandbox().token)
     monkeypatch.chdir(tmp_path)
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(Dispatcher, "run_polling", lambda _, bot: served.append(bot))
     monkeypatch.setattr(web, "run_app", served.append)
     async with Tracker([], store=MemoryStore()) as tracker:
@@ -79,9 +108,11 @@ async def test_the_examples_of_a_page_run_one_after_the_other(
         }
         found = examples(page)
         assert found
-        for example in found:
-            await run(example, names)
+        with modules_of(tmp_path):
+            for example in found:
+                await run(example, names)
         for name in [name for name in names if name.startswith("test_")]:
-            await names[name]()
+            if not inspect.signature(names[name]).parameters:  # else test_pasted.py runs it
+                await names[name]()
         await names["tracker"].close()
     assert bool(served) == (page.stem in {"README", "landing"})

@@ -25,10 +25,10 @@ from aiogram.methods import (
 )
 from aiogram.types import User
 
-from examples.echo_bot.bot import create_dispatcher, create_tracker
-from examples.echo_bot.web import create_app
 from fixtures import updates
 from gp_aiogram import Settings, Tracker
+from gp_aiogram.playground.echo_bot.bot import create_dispatcher, create_tracker
+from gp_aiogram.playground.echo_bot.web import create_app
 from gp_aiogram.sandbox import GramPixelSandbox
 from gp_aiogram.web import serve
 
@@ -39,7 +39,7 @@ BROKEN = """
 import asyncio, sys
 from gp_aiogram import track
 track.deposit = lambda **said: track("FTD", **said)
-from examples.echo_bot.demo import demo
+from gp_aiogram.playground.demo import demo
 sys.exit(asyncio.run(demo()))
 """
 
@@ -47,12 +47,12 @@ sys.exit(asyncio.run(demo()))
 # The demo
 
 
-def begin(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    ours = ("GP_", "BOT_TOKEN", "PAYMENT_PROVIDER_TOKEN", "PORT", "CHANNEL_ID")
+def begin(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
+    ours = ("GP_", "BOT_TOKEN", "PAYMENT_PROVIDER_TOKEN", "PORT", "CHANNEL_ID", "POSTBACK_KEY")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env={**kept, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -68,27 +68,40 @@ def run(**environment: str) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def demos() -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]:
-    """A good and a broken bot's demo, both at once: most of the time they wait for a backend."""
-    with begin("-m", "examples.echo_bot", "--demo") as good, begin("-c", BROKEN) as broken:
-        yield good, broken
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any, Any]]:
+    """Demos of a good and a broken bot, and that of a project with settings of its own.
+
+    All at once: most of the time they wait for a backend.
+    """
+    project = tmp_path_factory.mktemp("project")
+    (project / ".env").write_text("GP_META__PIXEL_ID=1\nGP_META__ACCESS_TOKEN=real\n")
+    with (
+        begin("-m", "examples.echo_bot", "--demo") as good,
+        begin("-c", BROKEN) as broken,
+        begin("-m", "gp_aiogram", "demo", cwd=project, PYTHONPATH=str(ROOT)) as elsewhere,
+    ):
+        yield good, broken, elsewhere
 
 
 def test_the_demo_shows_every_event_arriving_once(demos: Any) -> None:
     shown, complaint = demos[0].communicate(timeout=90)
     assert (demos[0].returncode, complaint) == (0, ""), shown
     cells = [re.split(r" {2,}", line.strip()) for line in shown.splitlines()]
-    rows = [row for row in cells if row[0] in ("Ada", "Bob", "Dan", "Fay", "Eve") and row[1:]]
-    assert ["Ada", "ad", "FTD", "Purchase", "CompletePayment", "150.00 EUR"] in rows
-    assert ["Ada", "ad", "DEP", "Purchase", "CompletePayment", "150.00 EUR"] in rows
-    assert ["Ada", "ad", "Purchase", "Purchase", "CompletePayment", "3.25 USD"] in rows
-    assert ["Bob", "-", "Refund", "-", "-", "19.99 EUR"] in rows
-    assert ["Dan", "channel ad", "Subscribe", "Lead", "SubmitForm", "-"] in rows
-    assert rows[-1] == ["Eve", "own link", "FTD", "Purchase", "CompletePayment", "150.00 EUR"]
-    assert len(rows) == 11
-    assert (
-        len(re.findall(r"log: (meta|tiktok) gets no refund: order \w+ stays counted", shown)) == 2
-    )
+    users = ("Ada", "Bob", "Dan", "Fay", "Eve", "Gil")
+    rows = [row for row in cells if row[0] in users and row[1:]]
+    assert ["Ada", "ad", "FTD", "Purchase", "CompletePayment", "-", "150.00 EUR"] in rows
+    assert ["Ada", "ad", "DEP", "Purchase", "CompletePayment", "-", "150.00 EUR"] in rows
+    assert ["Ada", "ad", "Purchase", "Purchase", "CompletePayment", "-", "3.25 USD"] in rows
+    assert ["Bob", "-", "Refund", "-", "-", "-", "19.99 EUR"] in rows
+    assert ["Dan", "channel ad", "Subscribe", "Lead", "SubmitForm", "-", "-"] in rows
+    gil = ["Gil", "tracker link", "FTD", "Purchase", "CompletePayment", "sale", "80.00 EUR"]
+    assert gil in rows
+    assert "OK: FTD 80.00 EUR recorded" in shown
+    assert "OK: not recorded: it was reported before" in shown
+    eve = ["Eve", "own link", "FTD", "Purchase", "CompletePayment", "-", "150.00 EUR"]
+    assert eve in rows
+    assert len(rows) == 12
+    assert "log:" not in shown
     assert "What GramPixel answered for Eve: 503, 503, 200" in shown
     assert '"telegram_stars": 250' in shown
     assert re.search(r'"fbc": "fb\.1\.\d{13}\.IwAR0Ada"', shown)
@@ -99,9 +112,15 @@ def test_the_demo_shows_every_event_arriving_once(demos: Any) -> None:
 def test_the_demo_of_a_broken_bot_fails(demos: Any) -> None:
     shown, _ = demos[1].communicate(timeout=90)
     assert demos[1].returncode == 1, shown
-    assert "MISSING: Ada | ad | DEP | Purchase | CompletePayment | 150.00 EUR" in shown
-    assert "TOO MUCH: Ada | ad | FTD | Purchase | CompletePayment | 150.00 EUR" in shown
+    assert "MISSING: Ada | ad | DEP | Purchase | CompletePayment | - | 150.00 EUR" in shown
+    assert "TOO MUCH: Ada | ad | FTD | Purchase | CompletePayment | - | 150.00 EUR" in shown
     assert "Every event arrived" not in shown
+
+
+def test_the_command_plays_the_same_whatever_a_project_has_set(demos: Any) -> None:
+    shown, complaint = demos[2].communicate(timeout=90)
+    assert (demos[2].returncode, complaint) == (0, ""), shown
+    assert "Every event arrived, once, at every destination." in shown
 
 
 def test_without_a_token_it_says_what_to_do() -> None:

@@ -17,9 +17,9 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["testing", "stores"])
+@pytest.mark.parametrize("page", ["howto/testing", "howto/write-a-store"])
 def test_the_tests_of_a_page_pass_in_an_empty_project(page: str, tmp_path: Path) -> None:
-    (settings,) = blocks("testing", "toml")
+    (settings,) = blocks("howto/testing", "toml")
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
     # What makes a tracker with an address of its own is no test.
     tests = [block for block in blocks(page, "python") if "GramPixel(...)" not in block]

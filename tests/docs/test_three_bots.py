@@ -14,6 +14,7 @@ import pytest
 from aiogram import Dispatcher
 from docs.bots import casino, own_sessions, paid_channel
 
+from fixtures.asgi import served
 from fixtures.sandbox_bots import bot_of, polling
 from gp_aiogram import (
     GramPixel,
@@ -41,7 +42,7 @@ def names(events: list[Any], field: str = "event_name") -> Counter[str]:
     return Counter(event.body[field] for event in events)
 
 
-# A casino with a payment webhook
+# A casino with a payment webhook in FastAPI
 
 
 async def test_a_casino_tells_first_deposits_from_later_ones(
@@ -55,7 +56,7 @@ async def test_a_casino_tells_first_deposits_from_later_ones(
         async with (
             bot_of(telegram) as bot,
             polling(dp, bot),
-            serve(casino.create_app(tracker), port=0) as address,
+            served(casino.create_app(tracker)) as address,
             aiohttp.ClientSession(address) as provider,
         ):
             ada = telegram.user(7, "Ada")

@@ -8,7 +8,8 @@ from decimal import Decimal
 from aiogram import F, Router
 from aiogram.filters import CommandStart
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
-from aiohttp import web
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
 
 from gp_aiogram import EventError, StoreError, Tracker, UserTracker, track
 
@@ -34,30 +35,43 @@ def create_router() -> Router:
     return router
 
 
-def create_app(tracker: Tracker) -> web.Application:
-    """Where the payment provider calls."""
+class Payment(BaseModel):
+    """What the payment provider tells of a deposit."""
 
-    async def payment(request: web.Request) -> web.Response:
-        paid = await request.json()
+    user: int
+    amount: Decimal
+    currency: str
+    order: str
+
+
+class Refund(BaseModel):
+    """What it tells of a deposit that was given back."""
+
+    user: int
+    order: str
+
+
+def create_app(tracker: Tracker) -> FastAPI:
+    """Where the payment provider calls; the bot starts the tracker."""
+    app = FastAPI()
+
+    @app.post("/payment")
+    async def payment(paid: Payment) -> None:
         try:
             await tracker.deposit(
-                telegram_id=paid["user"],
-                value=Decimal(paid["amount"]),
-                currency=paid["currency"],
-                once=paid["order"],
+                telegram_id=paid.user,
+                value=paid.amount,
+                currency=paid.currency,
+                once=paid.order,
             )
         except EventError as error:
-            return web.Response(status=422, text=str(error))
-        except StoreError:
+            raise HTTPException(422, str(error)) from error
+        except StoreError as error:
             logging.getLogger("casino").exception("a payment could not be recorded")
-            return web.Response(status=500)
-        return web.Response()
+            raise HTTPException(500) from error
 
-    async def refund(request: web.Request) -> web.Response:
-        refunded = await request.json()
-        await tracker.refund(refunded["order"], telegram_id=refunded["user"])
-        return web.Response()
+    @app.post("/refund")
+    async def refund(refunded: Refund) -> None:
+        await tracker.refund(refunded.order, telegram_id=refunded.user)
 
-    app = web.Application()
-    app.add_routes([web.post("/payment", payment), web.post("/refund", refund)])
     return app
