@@ -11,6 +11,7 @@ import pytest
 from aiogram import Bot, Dispatcher
 
 from fixtures.recorder import Feed, Recorder
+from fixtures.redis_servers import own_keys, shared_redis
 from gp_aiogram import Event, MemoryStore, Tracker
 
 # At the end: the examples are found, and an installed gp_aiogram goes before the checkout's.
@@ -55,6 +56,19 @@ def _folder(_away: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for left in _away.iterdir():
         left.unlink()
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """A server that all tests share; see GP_TEST_REDIS."""
+    return shared_redis()
+
+
+@pytest.fixture
+def redis_prefix(redis_url: str) -> Iterator[str]:
+    """What the names of a test's own keys begin with."""
+    with own_keys(redis_url) as prefix:
+        yield prefix
 
 
 @pytest.fixture

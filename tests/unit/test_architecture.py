@@ -21,15 +21,38 @@ DOCS = Path(__file__).parents[2] / "docs" / "architecture.md"
 #: before it, and no others.
 ROOMS = re.findall(r"^\| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
-#: Stand-ins: they use nothing of the library, and the library nothing of them.
-APART = ("sandbox",)
+#: The stand-ins that are covers of the gateway; all others use nothing of the library.
+COVERS = {
+    "gp_aiogram.sandbox.gateway",
+    "gp_aiogram.sandbox.platforms.grampixel",
+    "gp_aiogram.sandbox.platforms.leadsail",
+}
+
+#: The rooms that run stand-ins for others.
+RUNNERS = {"playground", "testing"}
 
 #: The only modules that import within a function, and what: optional parts and the door upward.
 DOORS = {
     ("gp_aiogram.tracker.tracker", "gp_aiogram.bot.setup"),
     ("gp_aiogram.decorators", "annotationlib"),
     ("gp_aiogram.identity.phones", "phonenumbers"),
+    ("gp_aiogram.telemetry.automatic", "gp_aiogram.telemetry.tracing"),
+    ("gp_aiogram.cli.__init__", "gp_aiogram.cli.app"),
+    ("gp_aiogram.cli.demo", "gp_aiogram.playground.demo"),
+    ("gp_aiogram.cli.sandbox", "gp_aiogram.playground.running"),
+    ("gp_aiogram.cli.worker", "prometheus_client"),
+    ("gp_aiogram.cli.worker", "gp_aiogram.metrics"),
+    ("gp_aiogram.bot.admin.pictures", "gp_aiogram.bot.admin.chart"),
+    ("gp_aiogram.testing.sandboxes", "gp_aiogram.bot.polling"),
+    ("gp_aiogram.stores.redis.driver", "redis.asyncio"),
+    ("gp_aiogram.stores.redis.driver", "redis.backoff"),
+    ("gp_aiogram.stores.postgres.database", "asyncpg"),
+    ("gp_aiogram.stores.postgres.callers", "sqlalchemy"),
 }
+
+
+#: The echo bot takes the public names from the root, as the programs of users do.
+EXAMPLE = ("playground", "gp_aiogram")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +69,7 @@ def height(name: str) -> int:
 
 
 def test_every_module_has_its_place(graph: grimp.ImportGraph) -> None:
-    assert {part(module) for module in graph.modules} == {*ROOMS, *APART, "gp_aiogram"}
+    assert {part(module) for module in graph.modules} == {*ROOMS, "gp_aiogram"}
 
 
 def test_imports_run_downward_only(graph: grimp.ImportGraph) -> None:
@@ -54,11 +77,21 @@ def test_imports_run_downward_only(graph: grimp.ImportGraph) -> None:
     for module in graph.modules - {"gp_aiogram"}:
         for imported in graph.find_modules_directly_imported_by(module):
             here, there = part(module), part(imported)
-            if here == there or (module, imported) in DOORS:
+            if here == there or (module, imported) in DOORS or (here, there) == EXAMPLE:
                 continue
-            if APART[0] in (here, there) or height(there) >= height(here):
+            if height(there) >= height(here):
                 upward.append(f"{module} imports {imported}")
     assert upward == []
+
+
+def test_stand_ins_of_others_share_nothing_with_the_library(graph: grimp.ImportGraph) -> None:
+    sandbox = {module for module in graph.modules if part(module) == "sandbox"}
+    for module in sandbox - COVERS:
+        imported = graph.find_modules_directly_imported_by(module)
+        assert {part(one) for one in imported} <= {"sandbox"}, module
+    for module in {one for one in graph.modules - sandbox if part(one) not in RUNNERS}:
+        imported = graph.find_modules_directly_imported_by(module)
+        assert "sandbox" not in {part(one) for one in imported}, module
 
 
 def modules() -> list[Path]:
@@ -79,13 +112,13 @@ def test_nothing_is_imported_within_a_function(path: Path) -> None:
     assert inside <= DOORS
 
 
-def test_only_the_bot_wing_imports_aiogram() -> None:
+def test_only_bot_and_playground_import_aiogram() -> None:
     users = {
         path.relative_to(PACKAGE).parts[0]
         for path in modules()
         if any(_imports_aiogram(node) for node in ast.parse(path.read_text("utf-8")).body)
     }
-    assert users == {"bot"}
+    assert users == {"bot", "playground"}
 
 
 def _imports_aiogram(node: ast.stmt) -> bool:
@@ -120,7 +153,7 @@ def test_every_module_says_in_a_sentence_what_it_is_for(path: Path) -> None:
 
 
 #: Kinds of classes whose bare annotations are their fields.
-RECORDS = {"NamedTuple", "TypedDict", "Protocol", "BaseModel", "BaseSettings"}
+RECORDS = {"NamedTuple", "TypedDict", "Protocol", "BaseModel", "BaseSettings", "CallbackData"}
 
 #: What a class tells its subclasses to set, in so many words.
 PROMISED = {("Destination", "name"), ("DestinationGroup", "destination")}

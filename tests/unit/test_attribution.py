@@ -14,11 +14,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gp_aiogram import Attribution, ConfigurationError, Session
-from gp_aiogram.model.session import SESSION_PATTERN, SOURCES, Source
+from gp_aiogram import Attribution, ConfigurationError, EventError, Session
+from gp_aiogram.model.session import SESSION_PATTERN, SOURCES, Parsed, Source
 
 #: The same examples each time, however slow the machine is.
 steady = settings(deadline=None, derandomize=True)
+
+#: What stands where nobody has put a session.
+NOTHING = "__[A-Z][A-Z0-9_]*__|(?i:null|undefined|none|nan)"
+MACRO = re.compile(rf"gp_({NOTHING})([_-]+({NOTHING}))*")
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 ALPHABET = string.ascii_letters + string.digits + "_-"
 
@@ -54,6 +60,7 @@ def test_a_payload_of_another_form_holds_no_session(payload):
 @example("gp_" + "a" * 62)
 def test_any_text_is_a_session_exactly_when_it_matches_the_grammar(text):
     matches = re.fullmatch(r"gp_[A-Za-z0-9_-]+", text, re.ASCII) and len(text) <= 64
+    matches = matches and not MACRO.fullmatch(text)
     assert Attribution().session_id(text) == (text if matches else None)
 
 
@@ -61,7 +68,8 @@ def test_any_text_is_a_session_exactly_when_it_matches_the_grammar(text):
 @given(st.text(alphabet=ALPHABET, max_size=70))
 def test_any_text_of_the_right_letters_is_a_session_within_64_characters(rest):
     payload = "gp_" + rest
-    expected = payload if rest and len(payload) <= 64 else None
+    is_session = rest and len(payload) <= 64 and not MACRO.fullmatch(payload)
+    expected = payload if is_session else None
     assert Attribution().session_id(payload) == expected
 
 
@@ -117,6 +125,102 @@ def test_a_parser_sees_only_payloads_that_match():
 def test_an_error_in_a_parser_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         Attribution(parse=lambda _: str(1 / 0)).session_id("gp_a")
+
+
+# Payloads that carry ids, and payloads that carry nothing
+
+
+def by_subid(payload):
+    return payload, {"subid": payload[3:]}
+
+
+def test_a_payload_may_carry_ids_of_the_click():
+    attribution = Attribution(pattern=r"kt-.+", parse=by_subid)
+    assert attribution.read("kt-7f3a") == Parsed("kt-7f3a", {"subid": "7f3a"})
+    assert attribution.session_id("kt-7f3a") == "kt-7f3a"
+    assert attribution.read("gp_a") is None
+    assert Attribution().read("gp_a") == Parsed("gp_a", {})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["kt-null", "kt-undefined", "kt-None", "kt-NaN", "kt-__SUBID__", "kt-__SUBID__-__CID__"],
+)
+def test_a_macro_that_nobody_replaced_is_no_session(payload):
+    assert Attribution(pattern=r"kt-.+").read(payload) is None
+    assert Attribution(pattern=r"kt-.+", parse=by_subid).read(payload) is None
+    assert Attribution().read(payload.replace("kt-", "gp_")) is None
+
+
+@pytest.mark.parametrize("payload", ["gp_nullify", "gp_a_null", "gp_x__ref42", "gp_none1"])
+def test_what_only_looks_like_a_macro_is_a_session(payload):
+    assert Attribution().session_id(payload) == payload
+
+
+def test_an_id_that_is_a_macro_is_left_out():
+    def parse(payload):
+        subid, creative = payload.split("__", 1)
+        return subid, {"subid": subid, "creative": creative}
+
+    attribution = Attribution(pattern=r".+", parse=parse)
+    assert attribution.read("7f3a__42").ids == {"subid": "7f3a", "creative": "42"}
+    assert attribution.read("7f3a__null").ids == {"subid": "7f3a"}
+    only = Attribution(pattern=r".+", parse=lambda payload: (payload, {"subid": "undefined"}))
+    assert only.read("campaign_7") is None
+
+
+@pytest.mark.parametrize(
+    "result",
+    [5, b"gp_a", ["gp_a"], ("gp_a",), ("gp_a", "7f3a"), ("gp_a", {"subid": 5}), (5, {}), {}, True],
+)
+def test_a_parser_that_returns_something_else_is_told_what_to_return(result):
+    with pytest.raises(EventError, match=r"parse=\.\.\.\) must return a session id, a tuple"):
+        Attribution(parse=lambda _: result).read("gp_a")
+
+
+# The bot's own links
+
+
+def touch(session_id, source="start", payload=None):
+    return Session(1, 7, session_id, source, NOON, payload or session_id)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "gp_own.*",
+        re.compile("GP_own.*", re.IGNORECASE),
+        {"gp_own_channel"},
+        ["gp_own_channel__x"],
+        ("invite", "other"),
+    ],
+)
+def test_own_names_patterns_payloads_session_ids_and_sources(own):
+    attribution = Attribution(own=own)
+    assert attribution.is_own(touch("gp_own_channel", "invite", "gp_own_channel__x"))
+    assert not attribution.is_own(touch("gp_ad", "start"))
+    assert not Attribution().is_own(touch("gp_own_channel", "invite"))
+
+
+def test_own_names_invite_links_however_they_are_written():
+    attribution = Attribution(own={"https://t.me/+abc"})
+    assert attribution.payload_of_link("http://t.me/+abc") == "t.me/+abc"
+    assert attribution.payload_of_link("https://t.me/+abd") is None
+    assert attribution.is_own(touch("gp_a", "invite", "t.me/+abc"))
+
+
+@pytest.mark.parametrize("own", ["(", b"gp_.*", 5, {5}, {""}, {"https://t.me/+abc…"}, {"a": 1}])
+def test_own_that_makes_no_sense_is_refused(own):
+    with pytest.raises(ConfigurationError, match=r"Attribution\(own="):
+        Attribution(own=own)
+
+
+def test_a_policy_with_links_of_its_own_compares_copies_and_has_a_hash():
+    attribution = Attribution(own=["invite", "gp_own"])
+    assert attribution == Attribution(own={"gp_own", "invite"})
+    assert hash(attribution) == hash(copy.deepcopy(attribution))
+    assert pickle.loads(pickle.dumps(attribution)).own_links == attribution.own_links
+    assert Attribution(own=[]).own_links is None
 
 
 # The policy
@@ -187,4 +291,4 @@ def test_a_session_is_a_value():
 
 def test_the_sources_are_those_that_are_documented():
     documented = {"start", "startgroup", "startapp", "invite", "join_request", "manual"}
-    assert documented == SOURCES == set(get_args(Source))
+    assert documented == SOURCES == set(get_args(Source)) - {"history"}

@@ -139,3 +139,28 @@ def test_personal_data_is_not_stored() -> None:
     assert stored.utm == {"utm_source": "fb", "utm_medium": "email"}
     assert stored.url == "https://shop.example/?fbclid=IwAR0a"
     assert stored.referrer is None
+
+
+@pytest.mark.parametrize("ids", [5, "subid=1", ["subid"], {"subid": None}, {1: "a"}])
+def test_ids_are_texts_by_name(ids: Any) -> None:
+    with pytest.raises(EventError, match=r"Click\(ids=\.\.\.\) must be a mapping of texts"):
+        Click(ids=ids)
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        *("", " ", "a b", "a\n", "x" * 1001, "null", "undefined", "None"),
+        *("{subid}", "${subid}", "{{fbclid}}", "__CLICKID__", "[[click_id]]", "[CLICK_ID]"),
+        *("%7Bsubid%7D", "%7b%7bfbclid%7d%7d", "%%CLICK_ID%%"),
+    ],
+)
+def test_what_only_stands_in_the_place_of_an_id_is_not_stored(nothing: str) -> None:
+    ids = {"subid": nothing, "yclid": "15238965409398325247"}
+    assert Click(ids=ids).normalized(NOW).ids == {"yclid": "15238965409398325247"}
+
+
+def test_every_id_of_a_click_tells_it_from_others() -> None:
+    click = Click(fbclid="IwAR0a", fbp="fb.1.2.3", ttp="cookie", ids={"subid": "1a2b", "cid": "x"})
+    assert click.click_ids() == {"fbclid": "IwAR0a", "subid": "1a2b", "cid": "x"}
+    assert Click().click_ids() == {}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gp_aiogram import MemoryStore, StoreError, Tracker
-from gp_aiogram.tracker.journal import Journal
+from gp_aiogram import MemoryStore, StoreError, StoreUnavailable, Tracker
+from gp_aiogram.tracker.journals import Journals
 from gp_aiogram.tracker.request import EventRequest
 
 
@@ -28,6 +28,11 @@ def fail_once(part: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return await works(*args, **kwargs)
 
     monkeypatch.setattr(part, name, fail)
+
+
+async def away(*args: Any, **kwargs: Any) -> Any:
+    msg = "away"
+    raise StoreUnavailable(msg)
 
 
 async def test_a_touch_that_leaves_the_journal_while_the_store_is_read_is_not_missed(
@@ -58,12 +63,13 @@ async def test_what_waits_of_a_forgotten_user_is_forgotten(
 ) -> None:
     store = MemoryStore()
     tracker = Tracker([], store=store, journal=tmp_path / "gp.journal")
-    fail_once(store.outbox, "accept", monkeypatch)
+    monkeypatch.setattr(store.outbox, "accept", away)
     for user in (7, 8):
         request = EventRequest(name="REG", telegram_id=user, bot_id=42, event_id=f"e{user}")
         assert await tracker.intake.track(request) is not None
     await tracker.forget(7)
     assert b'"telegram_id":7' not in (tmp_path / "gp.journal").read_bytes()
+    monkeypatch.undo()
     assert await tracker.intake.flush(5)
     assert await tracker.deliveries("e7") == []
     assert (await tracker.stats()).counts["tracked"] == 1
@@ -74,11 +80,11 @@ async def test_what_waits_of_a_forgotten_user_is_forgotten(
 async def test_a_line_that_a_crash_has_torn_costs_no_other(tmp_path: Path) -> None:
     path = tmp_path / "gp.journal"
     store = MemoryStore()
-    async with Tracker([], store=store, journal=path) as tracker:
-        with pytest.MonkeyPatch.context() as patch:
-            fail_once(store.outbox, "accept", patch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.outbox, "accept", away)
+        async with Tracker([], store=store, journal=path) as tracker:
             await tracker.intake.track(EventRequest(name="REG", telegram_id=7, bot_id=42))
-        whole = path.read_bytes()
+    whole = path.read_bytes()
     path.write_bytes(whole + b'{"kind":"event","telegram_id":8,"ev')
     async with Tracker([], store=store, journal=path) as tracker:
         assert await tracker.flush(5)
@@ -87,24 +93,23 @@ async def test_a_line_that_a_crash_has_torn_costs_no_other(tmp_path: Path) -> No
 
 async def test_a_power_cut_at_any_byte_costs_no_line_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "gp.journal"
-    journal = Journal(path)
+    first = Journals(path)
     ends = [0]
     for user in (7, 8, 9):
-        assert await journal.append({"kind": "opt_out", "telegram_id": user})
+        assert await first.events.append({"kind": "opt_out", "telegram_id": user})
         ends.append(path.stat().st_size)
-    await journal.close()
     whole = path.read_bytes()
+    await first.close()
     for cut in range(1, len(whole) + 1):
         path.write_bytes(whole[:cut])
-        after = Journal(path)
-        await after.load()
+        journals = Journals(path)
+        assert await journals.adopt() == len(journals.events)
+        after = journals.events
         acknowledged = sum(end <= cut for end in ends[1:])
         # A line that misses its line feed only was written, though nobody was told so.
         assert acknowledged <= len(after) <= acknowledged + 1
         assert await after.append({"kind": "opt_in", "telegram_id": 10})
-        users = [
-            line["telegram_id"] for user in (7, 8, 9, 10) for line in await after.of_user(user)
-        ]
+        users = [line["telegram_id"] for line in await after.matching(lambda _: True)]
         assert users[:acknowledged] == [7, 8, 9][:acknowledged]
         assert users[-1] == 10
-        await after.close()
+        await journals.close()

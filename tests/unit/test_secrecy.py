@@ -17,18 +17,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gp_aiogram import (
+    Click,
+    ClickHouse,
     Event,
     GramPixel,
     HTTPDestination,
     LeadSail,
     MemoryStore,
     MetaCAPI,
+    Snapchat,
     SQLiteStore,
     TikTokEvents,
     Tracker,
+    Webhook,
+    YandexMetrica,
 )
+from gp_aiogram import Postback as Template
 
-SECRETS = ("gramKEY51", "metaTOKEN52", "appSECRET53", "tikTOKEN54", "leadKEY55")
+HOOK = "whsec_aG9va1NFQ1JFVDU4LWhvb2tTRUNSRVQ1OC1ob29r"
+SECRETS = (
+    *("gramKEY51", "metaTOKEN52", "appSECRET53", "tikTOKEN54", "leadKEY55"),
+    *("yaTOKEN56", "houseKEY57", "snapTOKEN58", "trackerKEY59", HOOK),
+)
 
 EMAILS = st.from_regex(r"[a-z]{3,10}[0-9]{2}\.[A-Z]{3,8}@[a-z]{4,9}\.(com|de)", fullmatch=True)
 PHONES = st.from_regex(r"\+49 15[0-9] [1-9][0-9]{3} [0-9]{4}", fullmatch=True)
@@ -48,7 +58,7 @@ def echo(request: httpx.Request) -> httpx.Response:
 
 
 def destinations() -> list[Any]:
-    gram, meta, app, tik, lead = SECRETS
+    gram, meta, app, tik, lead, yandex, house, snap, tracker, hook = SECRETS
     transport = httpx.MockTransport(echo)
     workspace = "0f8fad5b-d9cb-469f-a165-70867728950e"
     return [
@@ -56,12 +66,20 @@ def destinations() -> list[Any]:
         MetaCAPI("123", meta, app_secret=app, transport=transport),
         TikTokEvents("C1", tik, page_url="https://example.com", transport=transport),
         LeadSail(lead, "1", "facebook", lead_id="lead_1", transport=transport),
+        ClickHouse("https://ch.example.com", password=house, transport=transport),
+        YandexMetrica(1, yandex, currency="USD", mode="measurement", transport=transport),
+        Snapchat("1", snap, transport=transport),
+        Template(
+            "https://tracker.example.com/{key}/?u={telegram_id}", key=tracker, transport=transport
+        ),
+        Webhook("https://hook.example.com/", hook, transport=transport),
     ]
 
 
 async def everything_that_is_kept_or_shown(email: str, phone: str, folder: Path) -> bytes:
     shown: list[str] = []
     async with Tracker(destinations(), store=SQLiteStore(folder / "gp.sqlite3")) as tracker:
+        await tracker.capture(7, await tracker.register_click(Click(ids={"_ym_uid": "1"})))
         await tracker.identify(7, email=email, phone=phone, first_name="Ada")
         contacts = {"email": email, "phone_number": phone, "note": f"call {phone}, {email}"}
         nested = {"plan": "gold", "people": [email, {"who": email, phone: 1}]}
@@ -71,7 +89,7 @@ async def everything_that_is_kept_or_shown(email: str, phone: str, folder: Path)
         assert await tracker.flush(10)
         letters = await tracker.dead_letters()
         shown += [*map(repr, letters), *map(repr, destinations()), repr(await tracker.stats())]
-        assert len(letters) == 12
+        assert len(letters) == 3 * len(destinations())
         kept = [path.read_bytes() for path in folder.iterdir()]
     kept += [path.read_bytes() for path in folder.iterdir()]
     return b"".join([*kept, "\n".join(shown).encode()])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gp_aiogram.model.own_links import OwnLinks
 from gp_aiogram.model.session import SOURCES, Session, SessionQuery, pick
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -27,6 +28,11 @@ touches = st.builds(
     payload=st.just(""),
 )
 histories = st.lists(touches, max_size=8).map(lambda found: sorted(found, key=lambda t: t.at))
+owns = st.none() | st.builds(
+    OwnLinks,
+    names=st.sets(st.sampled_from(["gp_a", "gp_b"])).map(frozenset),
+    sources=st.sets(sources, max_size=2).map(frozenset),
+)
 queries = st.builds(
     SessionQuery,
     telegram_id=st.just(7),
@@ -35,6 +41,7 @@ queries = st.builds(
     until=st.none() | moments,
     first=st.booleans(),
     preferred=st.sets(sources, max_size=3),
+    own=owns,
 )
 
 
@@ -45,6 +52,9 @@ def candidates(history: list[Session], query: SessionQuery) -> list[Session]:
         found = [touch for touch in found if not touch.at < query.since]
     if query.until is not None:
         found = [touch for touch in found if not touch.at > query.until]
+    own = query.own or OwnLinks()
+    ads = [t for t in found if t.session_id not in own.names and t.source not in own.sources]
+    found = ads or found
     preferred = [touch for touch in found if touch.source in query.preferred]
     return preferred or found
 

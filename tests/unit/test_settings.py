@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -13,16 +14,19 @@ import pytest
 
 from gp_aiogram import (
     Attribution,
+    ClickHouse,
     ConfigurationError,
     GramPixel,
     MemoryStore,
+    PostgresStore,
     Retention,
     Settings,
     SQLiteStore,
     Stars,
     Tracker,
+    YandexMetrica,
 )
-from gp_aiogram.stores import from_url
+from gp_aiogram.stores import from_url, sessions_from_url
 
 KEY = "key-5d41402abc4b"
 WORKSPACE = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -116,6 +120,7 @@ def test_stars_retention_and_automatic_events_can_be_set(environment):
         GP_RETENTION__DEAD_LETTERS_DAYS="0.5",
         GP_AUTO="Start, Purchase,Refund",
         GP_ATTRIBUTION__INVITES_FIRST="false",
+        GP_ATTRIBUTION__OWN="invite, https://t.me/+abc",
     )
     tracker = Tracker.from_settings()
     assert tracker.stars == Stars(rate=Decimal("0.02"), currency="EUR")
@@ -126,6 +131,7 @@ def test_stars_retention_and_automatic_events_can_be_set(environment):
     )
     assert tracker.auto == {"Start", "Purchase", "Refund"}
     assert tracker.attribution.preferred == ()
+    assert tracker.attribution.own == {"invite", "https://t.me/+abc"}
 
 
 def test_what_counts_by_the_attribution_is_kept_at_least_so_long():
@@ -196,11 +202,11 @@ def test_settings_come_from_a_file_as_well(tmp_path, encoding):
 
 def test_the_environment_wins_over_the_file_and_arguments_over_both(environment, tmp_path):
     (tmp_path / ".env").write_text("GP_STORE=sqlite:///file.db\nGP_ATTRIBUTION__TOUCH=first\n")
-    assert Settings().store == "sqlite:///file.db"
+    assert Settings().store.get_secret_value() == "sqlite:///file.db"
     environment(GP_STORE="sqlite:///environment.db")
-    assert Settings().store == "sqlite:///environment.db"
+    assert Settings().store.get_secret_value() == "sqlite:///environment.db"
     settings = Settings(store="memory://")
-    assert settings.store == "memory://"
+    assert settings.store.get_secret_value() == "memory://"
     assert settings.attribution.touch == "first"
 
 
@@ -217,11 +223,14 @@ def test_settings_may_be_given_instead_of_read():
 
 async def test_what_code_decides_is_given_beside_the_settings(environment):
     environment(COMPLETE, GP_STORE="memory://", GP_AUTO="Start")
+    attribution = Attribution(pattern="kt-.+", parse=lambda text: (text, {"subid": text[3:]}))
     tracker = Tracker.from_settings(
+        attribution=attribution,
         before_send=lambda event: None if event.name == "DEP" else event,
         auto={"Refund"},
     )
     assert tracker.auto == {"Start", "Refund"}
+    assert tracker.attribution is attribution
     assert await tracker.track("FTD", telegram_id=7, value=1) is not None
     assert await tracker.track("DEP", telegram_id=7, value=1) is None
 
@@ -262,7 +271,11 @@ def test_everything_wrong_is_named_at_once(environment):
     said = complaint()
     assert said.splitlines() == [
         "these settings need attention:",
-        "  GP_STORE: malformed; expected a URL such as sqlite:///gp.sqlite3 or memory://",
+        (
+            "  GP_STORE: malformed; expected a URL such as sqlite:///gp.sqlite3, memory://, or "
+            "with gp-aiogram[postgres] installed "
+            "postgresql://user:password@host:5432/database (of Redis: GP_SESSIONS)"
+        ),
         "  GP_ATTRIBUTION__TOUCH: malformed; expected first or last",
         (
             "  GP_ATTRIBUTION__WINDOW_DAYS: malformed; "
@@ -412,7 +425,7 @@ def test_a_wrong_argument_is_named_like_its_variable():
         {"GP_GRAMPIXEL__WORKSPACE_ID": KEY},  # in the wrong place
         {"GP_GRAMPIXEL__API_KEY": f"{KEY} {KEY}", "GP_GRAMPIXEL__WORKSPACE_ID": WORKSPACE},
         {**COMPLETE, "GP_GRAMPIXEL__BASE_URL": f"https://user:{KEY}@gp.example"},
-        {**COMPLETE, "GP_STORE": f"postgresql://user:{KEY}@db/gp"},
+        {**COMPLETE, "GP_STORE": f"postgresql://user:{KEY}@db/gp?schema=Not a name"},
         {**COMPLETE, "GP_GRAMPIXEL__KEY": KEY},
         {"GP_GRAMPIXEL": f'{{"api_key": "{KEY}"'},
         {"GP_GRAMPIXEL": f'{{"api_key": "{KEY}", "workspace_id": "{KEY}"}}'},
@@ -425,7 +438,7 @@ def test_no_complaint_shows_a_secret(environment, variables):
 
 
 def test_settings_do_not_show_the_key(environment):
-    environment(COMPLETE)
+    environment({**COMPLETE, "GP_STORE": f"postgresql://user:{KEY}@db/gp"})
     settings = Settings()
     shown = f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
     assert WORKSPACE in shown
@@ -469,10 +482,60 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones(url):
         from_url(url)
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_a_postgresql_url_names_server_database_and_schema(scheme):
+    store = from_url(f"{scheme}://bot:secret@db:5433/shop?schema=ads&sslmode=require")
+    assert isinstance(store, PostgresStore)
+    assert repr(store) == "PostgresStore('postgresql://bot@db:5433/shop', schema='ads')"
+
+
+def test_a_store_without_its_extra_says_which_to_install(environment, monkeypatch):
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'gp-aiogram\[postgres\]'"):
+        from_url("postgresql://db/gp")
+    environment({**COMPLETE, "GP_STORE": "postgresql://db/gp"})
+    assert "GP_STORE: malformed" in complaint()
+    assert "gp-aiogram[postgres]" in complaint()
+
+
 def test_a_refused_url_does_not_show_its_password():
     with pytest.raises(ConfigurationError) as caught:
         from_url("mysql://user:secret@db/gp")
     assert "secret" not in str(caught.value)
+
+
+def test_sessions_may_be_in_redis_beside_a_store(environment):
+    url = "redis://bot:hunter2@localhost:6380/3?socket_timeout=2&prefix=shop"
+    environment(COMPLETE, GP_SESSIONS=url, GP_STORE="sqlite:///events.sqlite3")
+    settings = Settings()
+    assert "hunter2" not in repr(settings)
+    store = settings.build_store()
+    assert repr(store) == "Store(SQLiteOutbox, RedisProfiles, RedisSessions)"
+    redis = sessions_from_url(url)
+    assert repr(redis) == "RedisStore('redis://localhost:6380/3', prefix='shop')"
+    for url in ("rediss://localhost", "unix:///run/redis.sock"):
+        assert repr(sessions_from_url(url)) == f"RedisStore({url!r}, prefix='gp')"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost", "http://:hunter2@localhost", "redis://:hunter2@localhost:port"]
+)
+def test_sessions_that_are_in_no_redis_are_named(environment, url):
+    environment(COMPLETE, GP_SESSIONS=url)
+    told = complaint()
+    assert "GP_SESSIONS: malformed; expected a URL such as redis://user:password@" in told
+    assert "gp_aiogram[redis]" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter2@localhost", "rediss://localhost/0"])
+def test_a_store_in_redis_alone_is_told_what_redis_keeps(environment, url):
+    with pytest.raises(ConfigurationError, match=r"GP_SESSIONS=redis://.*GP_STORE=") as caught:
+        from_url(url)
+    assert "sessions and profiles only" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    environment(COMPLETE, GP_STORE=url)
+    assert "of Redis: GP_SESSIONS" in complaint()
 
 
 def test_every_destination_can_be_set_from_outside(monkeypatch, tmp_path):
@@ -543,6 +606,14 @@ DESTINATIONS = {
     },
     "META": {"GP_META__PIXEL_ID": "456", "GP_META__ACCESS_TOKEN": "token"},
     "TIKTOK": {"GP_TIKTOK__PIXEL_CODE": "C789", "GP_TIKTOK__ACCESS_TOKEN": "token"},
+    "SNAPCHAT": {"GP_SNAPCHAT__PIXEL_ID": "456", "GP_SNAPCHAT__ACCESS_TOKEN": "token"},
+    "WEBHOOK": {
+        "GP_WEBHOOK__URL": "https://n8n.example.com/webhook/1",
+        "GP_WEBHOOK__SECRET": "whsec_c2FuZGJveC1kZW1vLXNlY3JldC1vZi0zMi1ieXRlcyE=",
+    },
+    "KEITARO": {"GP_KEITARO__HOST": "tracker.example.com", "GP_KEITARO__KEY": "abc"},
+    "VOLUUM": {"GP_VOLUUM__HOST": "track.example.com"},
+    "POSTBACK__OWN": {"GP_POSTBACK__OWN__URL": "https://tracker.example.com/?cid={clickid}"},
 }
 
 PROXY = "http://user:passW0RD@proxy.example.com:3128"
@@ -587,3 +658,109 @@ def test_the_names_in_a_group_of_json_are_a_list(environment):
     environment(GP_META='{"pixel_id": "456", "access_token": "token", "only": ["REG"]}')
     (destination,) = Settings().destinations()
     assert destination.only == {"REG"}
+
+
+def test_metrica_and_clickhouse_are_set_from_outside(environment):
+    environment(
+        GP_METRICA__COUNTER_ID="12345678",
+        GP_METRICA__TOKEN="y0_token",
+        GP_METRICA__CURRENCY="KZT",
+        GP_METRICA__GATHER_FOR="0",
+        GP_METRICA__BATCH_SIZE="50",
+        GP_METRICA__AMBIGUOUS="hold",
+        GP_CLICKHOUSE__URL="https://clickhouse.example.com:8443",
+        GP_CLICKHOUSE__TABLE="analytics.events",
+        GP_CLICKHOUSE__USER="bot",
+        GP_CLICKHOUSE__PASSWORD="pw1234",
+        GP_CLICKHOUSE__CREATE="true",
+    )
+    metrica, clickhouse = Settings().destinations()
+    assert isinstance(metrica, YandexMetrica)
+    assert (metrica.counter_id, metrica.mode, metrica.currency) == ("12345678", "offline", "KZT")
+    assert (metrica.batch_size, metrica.gather_for, metrica.ambiguous) == (50, 0, "hold")
+    assert isinstance(clickhouse, ClickHouse)
+    assert clickhouse.table.name == "analytics.events"
+    assert clickhouse.batch_size == 1000
+    environment(GP_METRICA__MODE="measurement")
+    for name in ("GATHER_FOR", "BATCH_SIZE"):
+        os.environ.pop(f"GP_METRICA__{name}")
+    assert Settings().destinations()[0].mode == "measurement"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("GP_METRICA__COUNTER_ID", "y0_token", "the number of the counter"),
+        ("GP_METRICA__CURRENCY", "rubles", "the ISO 4217 code of the counter's currency"),
+        ("GP_METRICA__MODE", "online", "offline or measurement"),
+        ("GP_METRICA__BATCH_SIZE", "0", "a number of rows, 1 to 100000"),
+        ("GP_METRICA__GATHER_FOR", "-1", "seconds, 0 to 3600"),
+        ("GP_CLICKHOUSE__URL", "clickhouse:9000", "the HTTP interface"),
+        ("GP_CLICKHOUSE__TABLE", "a;b", "a table such as gp_events"),
+        ("GP_CLICKHOUSE__USER", "a b", "a user of letters, digits and underscores"),
+        ("GP_CLICKHOUSE__CREATE", "please", "true or false"),
+    ],
+)
+def test_a_wrong_setting_of_metrica_or_clickhouse_is_named(environment, variable, value, expected):
+    environment(
+        {
+            "GP_METRICA__COUNTER_ID": "1",
+            "GP_METRICA__TOKEN": "y0_token",
+            "GP_CLICKHOUSE__URL": "https://clickhouse.example.com:8443",
+            variable: value,
+        }
+    )
+    said = complaint()
+    assert f"{variable}: malformed; expected {expected}" in said
+    assert "y0_token" not in said
+
+
+def test_the_gateway_can_be_set_from_outside(environment):
+    environment(GP_GATEWAY__KEYS=f"a={WORKSPACE}, b=={WORKSPACE}", GP_GATEWAY__PORT="9000")
+    gateway = Settings().gateway
+    assert gateway is not None
+    assert gateway.plain_keys == {"a": UUID(WORKSPACE), "b=": UUID(WORKSPACE)}
+    assert (gateway.host, gateway.port) == ("127.0.0.1", 9000)
+    environment(GP_GATEWAY__KEYS=f'{{"a": "{WORKSPACE}"}}')
+    assert Settings().gateway.plain_keys == {"a": UUID(WORKSPACE)}
+
+
+@pytest.mark.parametrize(
+    "keys", ["hunter2", "hunter2=mine", f"hunter 2={WORKSPACE}", '{"hunter2": 5}', "", "{hunter2"]
+)
+def test_no_complaint_shows_a_key_of_the_gateway(environment, keys):
+    environment({"GP_GATEWAY__KEYS": keys, **COMPLETE})
+    said = complaint()
+    assert "GP_GATEWAY__KEYS: malformed; expected API keys and their workspaces" in said
+    assert "hunter" not in said.lower()
+    environment(GP_GATEWAY__KEYS=f"hunter2={WORKSPACE}")
+    assert "hunter2" not in repr(Settings())
+
+
+def test_the_inspector_can_be_set_from_outside(environment):
+    environment(
+        GP_INSPECTOR__TOKEN="hunter2-and-more-of-it",
+        GP_INSPECTOR__PATH="/ops",
+        GP_INSPECTOR__TRUSTED_PROXIES="10.0.0.0/8, unix",
+    )
+    settings = Settings()
+    inspector = settings.inspector
+    assert inspector is not None
+    assert (inspector.plain_token, inspector.path) == ("hunter2-and-more-of-it", "/ops")
+    assert inspector.trusted_proxies == {"10.0.0.0/8", "unix"}
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("TOKEN", "hunter2", "a secret of 16 characters or more"),
+        ("PATH", "ops", "a path such as /inspector"),
+        ("OPEN_ON_LOOPBACK", "hunter2", "true lets in whoever comes from this machine"),
+    ],
+)
+def test_a_wrong_setting_of_the_inspector_is_named(environment, name, value, expected):
+    environment({f"GP_INSPECTOR__{name}": value, **COMPLETE})
+    said = complaint()
+    assert f"GP_INSPECTOR__{name}: malformed; expected {expected}" in said
+    assert "hunter2" not in said
