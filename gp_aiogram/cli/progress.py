@@ -19,14 +19,11 @@ def progress(text: str, total: int | None = None) -> Iterator[Advance]:
     :param text: what is done.
     :param total: how much there is to do; None when nobody knows.
     """
-    shown = Progress(
-        TextColumn(text),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not Console(stderr=True).is_terminal,
-    )
-    with shown:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _done: None
+        return
+    columns = TextColumn(text), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task(text, total=total)
         yield lambda done: shown.update(task, completed=done)
