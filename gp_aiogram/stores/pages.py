@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
+from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter, EventRecord, Span
 
 #: What tells a delivery from others: the number of its event, and its destination.
 Key = tuple[int, str]
@@ -26,6 +26,20 @@ class Shown(NamedTuple):
 
     deliveries: list[Delivery]
     end: Key | None
+
+
+class Wanted(NamedTuple):
+    """Which events somebody wants to see."""
+
+    where: DeliveryFilter
+    span: Span
+
+
+class Listed(NamedTuple):
+    """A page of events, and where looking has ended; None when nothing follows."""
+
+    events: list[EventRecord]
+    end: int | None
 
 
 class Transition(NamedTuple):

@@ -28,7 +28,7 @@ from gp_aiogram.stores.records import Unmatched
 from gp_aiogram.stores.redis.rows import text
 from gp_aiogram.stores.redis.scripts import Command
 from gp_aiogram.stores.redis.store import RedisStore
-from gp_aiogram.stores.sqlite.rows import tell_left_out
+from gp_aiogram.stores.rows import tell_left_out
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from gp_aiogram.stores.sqlite.spoilt import DELIVERY_IS_SPOILT, is_sound
+from gp_aiogram.stores.spoilt import DELIVERY_IS_SPOILT, is_sound
 
 #: What PostgreSQL's INTEGER takes.
 _MOST = 2**31 - 1

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from gp_aiogram.errors import StoreError
 from gp_aiogram.stores.migration.rows import Row, StoredDelivery, delivery
 from gp_aiogram.stores.migration.steps import OF_STORE, Step
+from gp_aiogram.stores.rows import tell_left_out
 from gp_aiogram.stores.sqlite.file import SQLiteFile
-from gp_aiogram.stores.sqlite.rows import COLUMNS, tell_left_out
+from gp_aiogram.stores.sqlite.rows import COLUMNS
 
 _STATES = f"""
     SELECT destination, moved, count(*) FROM (

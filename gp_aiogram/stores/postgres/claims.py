@@ -9,17 +9,13 @@ from typing import Any, NamedTuple
 
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.model.event import Event
-from gp_aiogram.stores.postgres.rows import CLAIMED, COLUMNS, FAR_MS, NOW, delivery_of
-from gp_aiogram.stores.postgres.spoilt import (
-    DELIVERY_IS_SPOILT,
-    EVENT_IS_GONE,
-    bury,
-    is_sound,
-    read_event,
-)
+from gp_aiogram.stores.postgres.rows import CLAIMED, COLUMNS, FAR_MS, NOW
+from gp_aiogram.stores.postgres.spoilt import bury
 from gp_aiogram.stores.postgres.transaction import Transaction, columns
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import Claim, Delivery
+from gp_aiogram.stores.rows import delivery_of
+from gp_aiogram.stores.spoilt import DELIVERY_IS_SPOILT, EVENT_IS_GONE, is_sound, read_event
 
 
 def _free(cap: str, moments: str) -> str:

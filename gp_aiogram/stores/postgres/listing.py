@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from gp_aiogram.model.clock import from_ms
 from gp_aiogram.stores.listing import of_events
-from gp_aiogram.stores.postgres.conditions import conditions_of, narrow_condition
+from gp_aiogram.stores.pages import Listed, Wanted
+from gp_aiogram.stores.postgres.conditions import WORDING, conditions_of
 from gp_aiogram.stores.postgres.rows import COLUMNS, NOW
-from gp_aiogram.stores.postgres.spoilt import event_or_stand_in, is_moment, readable
+from gp_aiogram.stores.postgres.spoilt import event_or_stand_in
 from gp_aiogram.stores.postgres.transaction import Transaction
-from gp_aiogram.stores.records import DeliveryFilter, EventRecord, Span
+from gp_aiogram.stores.records import DeliveryFilter, EventRecord
+from gp_aiogram.stores.spoilt import is_moment, readable
 
 #: Events that one transaction looks at, and that it returns.
 WINDOW, PAGE = 5000, 500
@@ -56,20 +58,6 @@ _BEYOND = 2**63 - 1
 _ANY = DeliveryFilter()
 
 
-class Wanted(NamedTuple):
-    """Which events somebody wants to see."""
-
-    where: DeliveryFilter
-    span: Span
-
-
-class Listed(NamedTuple):
-    """A page of events, and where looking has ended; None when nothing follows."""
-
-    events: list[EventRecord]
-    end: int | None
-
-
 async def list_events(transaction: Transaction, wanted: Sequence[Wanted]) -> list[Listed]:
     """Return the events that each caller wants to see."""
     ((now,),) = await transaction.fetch(NOW)
@@ -79,7 +67,7 @@ async def list_events(transaction: Transaction, wanted: Sequence[Wanted]) -> lis
 async def _list(transaction: Transaction, wanted: Wanted, now: int) -> Listed:
     where, span = wanted
     events, deliveries, parameters = conditions_of(where, transaction.salt, now)
-    narrow, order = narrow_condition(where), "DESC" if span.newest else "ASC"
+    narrow, order = WORDING.narrow_condition(where), "DESC" if span.newest else "ASC"
     limit = min(span.limit, PAGE)
     parameters |= {
         "after": span.after,

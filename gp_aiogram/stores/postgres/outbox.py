@@ -9,7 +9,17 @@ from typing_extensions import Self
 
 from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import OnceKey
-from gp_aiogram.stores.pages import Erasure, Key, Page, Transition
+from gp_aiogram.stores.pages import (
+    Changed,
+    Erasure,
+    Key,
+    Listed,
+    Page,
+    Shown,
+    Transition,
+    Wanted,
+)
+from gp_aiogram.stores.paging import Erasing, following, gather
 from gp_aiogram.stores.postgres.acceptance import Acceptance
 from gp_aiogram.stores.postgres.callers import CallersTransaction
 from gp_aiogram.stores.postgres.claims import (
@@ -20,10 +30,9 @@ from gp_aiogram.stores.postgres.claims import (
     oldest,
     release,
 )
-from gp_aiogram.stores.postgres.listing import Wanted, list_events
+from gp_aiogram.stores.postgres.listing import list_events
 from gp_aiogram.stores.postgres.once_keys import add_keys, drop_keys, known_keys
-from gp_aiogram.stores.postgres.rows import key_of
-from gp_aiogram.stores.postgres.selection import PAGE, Selection
+from gp_aiogram.stores.postgres.selection import PAGE, Erased, Selection
 from gp_aiogram.stores.postgres.server import PostgresServer
 from gp_aiogram.stores.postgres.settlement import settle
 from gp_aiogram.stores.recent import RecentEvents
@@ -39,6 +48,7 @@ from gp_aiogram.stores.records import (
     Span,
     State,
 )
+from gp_aiogram.stores.rows import key_of
 
 _BOT = """
     SELECT bot_id FROM {gp}.event
@@ -67,7 +77,7 @@ class PostgresOutbox(Outbox):
         self._acceptance = Acceptance(recent if callers is None else None)
         self._claims = Claims(recent)
         self._selection = Selection(recent)
-        self._erased_up_to: dict[DeliveryFilter, Key] = {}
+        self._erasing = Erasing()
 
     async def open(self) -> None:
         """Connect, and bring the tables up to date."""
@@ -139,59 +149,43 @@ class PostgresOutbox(Outbox):
         after: Delivery | None = None,
     ) -> list[Delivery]:
         """Return deliveries, oldest event first."""
-        found: list[Delivery] = []
-        end = None if after is None else key_of(after)
-        while len(found) < limit:
-            page = Page(where, min(limit - len(found), PAGE), end)
-            shown, end = await self._work.submit(self._selection.select, page, reads=True)
-            found += shown
-            if end is None:
-                break
-        return found
+
+        async def page(left: int, end: Key | None) -> Shown:
+            wanted = Page(where, min(left, PAGE), end)
+            return await self._work.submit(self._selection.select, wanted, reads=True)
+
+        return await gather(page, limit, None if after is None else key_of(after))
 
     async def events(self, where: DeliveryFilter, span: Span) -> list[EventRecord]:
         """Return events with their deliveries; a transaction looks at a window of them only."""
-        found: list[EventRecord] = []
-        while len(found) < span.limit:
-            wanted = Wanted(where, span._replace(limit=span.limit - len(found)))
-            listed, end = await self._work.submit(list_events, wanted, reads=True)
-            found += listed
-            if end is None:
-                break
-            span = span._replace(before=end) if span.newest else span._replace(after=end)
-        return found
+
+        async def page(left: int, end: int | None) -> Listed:
+            wanted = Wanted(where, following(span, left, end))
+            return await self._work.submit(list_events, wanted, reads=True)
+
+        return await gather(page, span.limit)
 
     async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
         """Change deliveries."""
-        total, end = 0, None
-        while total < limit:
-            transition = Transition(where, change, min(limit - total, PAGE), end)
-            changed, end = await self._work.submit(self._selection.transition, transition)
-            total += len(changed)
+
+        async def page(left: int, end: Key | None) -> Changed:
+            transition = Transition(where, change, min(left, PAGE), end)
+            changed = await self._work.submit(self._selection.transition, transition)
             if change.state == "pending":
-                self._work.notify({*changed})
-            if end is None:
-                break
-        return total
+                self._work.notify({*changed.destinations})
+            return changed
+
+        return len(await gather(page, limit))
 
     async def erase(self, where: DeliveryFilter, *, limit: int) -> int:
-        """Erase events with their deliveries.
+        """Erase events with their deliveries."""
 
-        Who calls again because as many were erased goes on where the last call has ended; before
-        fewer are erased, everything has been looked at.
-        """
-        start = self._erased_up_to.pop(where, None)
-        total, end = 0, start
-        while total < limit:
-            erasure = Erasure(where, min(limit - total, PAGE), end)
-            erased, end = await self._work.submit(self._selection.erase, erasure)
-            total += erased
-            if end is None:
-                if start is None:
-                    return total
-                start = None
-        self._erased_up_to = {} if end is None else {where: end}
-        return total
+        async def page(left: int, end: Key | None) -> Erased:
+            return await self._work.submit(
+                self._selection.erase, Erasure(where, min(left, PAGE), end)
+            )
+
+        return await self._erasing.run(page, where, limit)
 
     async def counts(self) -> dict[str, dict[State, int]]:
         """How many deliveries each destination has in each state."""

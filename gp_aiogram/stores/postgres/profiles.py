@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from typing_extensions import Self
 
@@ -15,11 +15,11 @@ from gp_aiogram.model.event import Traits
 from gp_aiogram.stores.contract import ProfileStore
 from gp_aiogram.stores.postgres import unmatched
 from gp_aiogram.stores.postgres.callers import CallersTransaction
-from gp_aiogram.stores.postgres.rows import tell_left_out
 from gp_aiogram.stores.postgres.server import PostgresServer
 from gp_aiogram.stores.postgres.transaction import Transaction, columns
 from gp_aiogram.stores.postgres.unmatched import digest_of
 from gp_aiogram.stores.records import Profile, Unmatched
+from gp_aiogram.stores.rows import clicks_of, conversions_of
 
 _ADD_CLICKS = """
     INSERT INTO {gp}.click (session_id, at_ms, body)
@@ -192,16 +192,14 @@ class PostgresProfiles(ProfileStore):
         rows = await self._work.read(
             unmatched.OF_SESSION, digest=digest, session_id=session_id, limit=limit
         )
-        return unmatched.conversions(rows)
+        return conversions_of(rows)
 
     async def unmatched(
         self, limit: int = 100, after: Unmatched | None = None
     ) -> Sequence[Unmatched]:
         """Return conversions that were kept, the earliest first."""
         at, key = (-(2**62), "") if after is None else (to_ms(after.at), after.key)
-        return unmatched.conversions(
-            await self._work.read(unmatched.PAGE, at=at, key=key, limit=limit)
-        )
+        return conversions_of(await self._work.read(unmatched.PAGE, at=at, key=key, limit=limit))
 
     async def drop_unmatched(self, keys: Collection[str]) -> None:
         """Keep conversions no longer."""
@@ -235,16 +233,7 @@ async def profiles(
 
 async def _clicks(transaction: Transaction, session_ids: set[str]) -> dict[str, Click]:
     rows = await transaction.fetch(_CLICKS, ids=[*session_ids]) if session_ids else ()
-    clicks = {session_id: _click(body) for session_id, body in rows}
-    return {session_id: click for session_id, click in clicks.items() if click is not None}
-
-
-def _click(body: Any) -> Click | None:
-    try:
-        return Click.from_dict(codec.decode(body))
-    except Exception as error:  # noqa: BLE001 - whatever is in the row
-        tell_left_out("click", error)
-        return None
+    return clicks_of(rows)
 
 
 async def _traits(

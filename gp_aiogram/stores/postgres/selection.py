@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from gp_aiogram.stores.conditions import Conditions
 from gp_aiogram.stores.pages import Changed, Erasure, Key, Page, Shown, Transition
-from gp_aiogram.stores.postgres.conditions import Conditions, conditions_of, narrow_condition
+from gp_aiogram.stores.postgres.conditions import WORDING, conditions_of
 from gp_aiogram.stores.postgres.rows import COLUMNS, NOW, storable
-from gp_aiogram.stores.postgres.spoilt import event_or_stand_in, readable
+from gp_aiogram.stores.postgres.spoilt import event_or_stand_in
 from gp_aiogram.stores.postgres.transaction import Transaction
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter
+from gp_aiogram.stores.spoilt import readable
 
 #: Deliveries, or events, that one transaction looks at, and that it returns or changes: few enough
 #: that whoever reads or writes does not wait long for it.
@@ -139,7 +141,7 @@ class _Look:
         self._transaction = transaction
         self._where = where
         self.conditions: Conditions = conditions_of(where, transaction.salt, now)
-        self._narrow = narrow_condition(where)
+        self._narrow = WORDING.narrow_condition(where)
         self.parameters: dict[str, Any] = self.conditions.parameters
         self.now = now
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from typing_extensions import Self
 
-from gp_aiogram.model.clock import from_ms, to_ms
+from gp_aiogram.model.clock import to_ms
 from gp_aiogram.model.session import Session
 from gp_aiogram.stores.contract import SessionStore
 from gp_aiogram.stores.postgres.callers import CallersTransaction
-from gp_aiogram.stores.postgres.rows import storable, tell_left_out
+from gp_aiogram.stores.postgres.rows import storable
 from gp_aiogram.stores.postgres.server import PostgresServer
 from gp_aiogram.stores.postgres.transaction import Transaction, columns
 from gp_aiogram.stores.records import Span, TouchRecord
+from gp_aiogram.stores.rows import session_of, sessions_of
 from gp_aiogram.stores.touch_limit import MAX_TOUCHES, TouchLimit
 
 _COLUMNS = "bot_id, telegram_id, session_id, source, at_ms, payload"
@@ -153,7 +154,7 @@ class PostgresSessions(SessionStore):
             since=_EVER[0] if since is None else to_ms(since),
             until=_EVER[1] if until is None else to_ms(until),
         )
-        return _sessions(rows)
+        return sessions_of(rows)
 
     async def erase(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user."""
@@ -166,7 +167,7 @@ class PostgresSessions(SessionStore):
 
     async def touches_of(self, session_id: str, limit: int = 100) -> Sequence[Session]:
         """Return touches that name a session id, the latest first."""
-        return _sessions(await self._work.read(_TOUCHES, session_id=session_id, limit=limit))
+        return sessions_of(await self._work.read(_TOUCHES, session_id=session_id, limit=limit))
 
     async def touches(self, span: Span) -> Sequence[TouchRecord]:
         """Return touches in the order in which they were added."""
@@ -176,7 +177,7 @@ class PostgresSessions(SessionStore):
             before=_EVER[1] if span.before is None else span.before,
             limit=span.limit,
         )
-        read = [(number, _session(row)) for number, *row in rows]
+        read = [(number, session_of(row)) for number, *row in rows]
         return [TouchRecord(number, touch) for number, touch in read if touch is not None]
 
     async def prune(self, before: datetime, limit: int) -> int:
@@ -220,7 +221,7 @@ async def histories(
     """Return the touches of many users, oldest first; nothing of those who have none."""
     found: dict[int, list[Session]] = {}
     rows = await transaction.fetch(_HISTORIES, users=[*telegram_ids]) if telegram_ids else ()
-    for session in _sessions(rows):
+    for session in sessions_of(rows):
         found.setdefault(session.telegram_id, []).append(session)
     return found
 
@@ -239,18 +240,3 @@ async def _prune(transaction: Transaction, prunings: Sequence[_Pruning]) -> list
         len(await transaction.fetch(_PRUNE, before=before_ms, limit=limit))
         for before_ms, limit in prunings
     ]
-
-
-def _sessions(rows: Iterable[Sequence[Any]]) -> list[Session]:
-    """Return what can be read."""
-    return [session for session in map(_session, rows) if session is not None]
-
-
-def _session(row: Sequence[Any]) -> Session | None:
-    bot_id, telegram_id, session_id, source, at_ms, payload = row
-    try:
-        at = from_ms(at_ms)
-    except (TypeError, ValueError, OverflowError) as error:
-        tell_left_out("touch", error)
-        return None
-    return Session(bot_id, telegram_id, session_id, source, at, payload)

@@ -8,9 +8,10 @@ from itertools import chain
 from typing import Any
 
 from gp_aiogram.stores.pages import Key
-from gp_aiogram.stores.postgres.rows import CLAIMED, NOW, receipt_text, storable
+from gp_aiogram.stores.postgres.rows import CLAIMED, NOW, storable
 from gp_aiogram.stores.postgres.transaction import Transaction, columns
 from gp_aiogram.stores.records import MAX_DELAY, Outcome, State
+from gp_aiogram.stores.rows import receipt_text
 from gp_aiogram.stores.tries import tries_text
 
 #: Nobody changes them until the end of the transaction; always in one order.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from itertools import chain
-from typing import Any
 
 from gp_aiogram.model import codec
-from gp_aiogram.model.clock import from_ms, to_ms
+from gp_aiogram.model.clock import to_ms
 from gp_aiogram.stores.keys import DIGEST_SIZE
-from gp_aiogram.stores.postgres.rows import tell_left_out
 from gp_aiogram.stores.postgres.transaction import Transaction, columns
 from gp_aiogram.stores.records import Unmatched
 
@@ -72,20 +70,6 @@ async def drop(transaction: Transaction, keys: Sequence[Collection[str]]) -> lis
     return [None] * len(keys)
 
 
-def conversions(rows: Iterable[Sequence[Any]]) -> list[Unmatched]:
-    """Return what can be read."""
-    return [one for one in map(_conversion, rows) if one is not None]
-
-
 def digest_of(click_id: str) -> bytes:
     """Return by what an id is found: some are longer than an index takes."""
     return blake2b(click_id.encode("utf-8", "surrogatepass"), digest_size=DIGEST_SIZE).digest()
-
-
-def _conversion(row: Sequence[Any]) -> Unmatched | None:
-    key, click_id, at_ms, body = row
-    try:
-        return Unmatched(key, click_id, from_ms(at_ms), codec.decode(body))
-    except (TypeError, ValueError, OverflowError) as error:
-        tell_left_out("conversion", error)
-        return None

@@ -14,6 +14,7 @@ from gp_aiogram.model.click import Click
 from gp_aiogram.model.clock import from_ms, to_ms
 from gp_aiogram.model.session import Session
 from gp_aiogram.stores.records import Unmatched
+from gp_aiogram.stores.rows import tell_left_out
 
 logger = logging.getLogger("gp_aiogram")
 
@@ -171,8 +172,3 @@ def place_name(key: str, mark: str = "") -> str:
 def key_in(name: str) -> str:
     """Return the key of the conversion whose place has a name."""
     return bytes.fromhex(name.split(" ", maxsplit=1)[0]).decode("utf-8", "surrogatepass")
-
-
-def tell_left_out(what: str, error: Exception) -> None:
-    """Tell of something that cannot be read, and costs nothing else."""
-    logger.error("a stored %s cannot be read and is left out: %s", what, type(error).__name__)

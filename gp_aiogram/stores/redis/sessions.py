@@ -13,12 +13,7 @@ from gp_aiogram.stores.contract import SessionStore
 from gp_aiogram.stores.redis.connection import RedisConnection
 from gp_aiogram.stores.redis.expiry import Expiry
 from gp_aiogram.stores.redis.indexes import PAGE, date, dated, index, indexed, members_of
-from gp_aiogram.stores.redis.rows import (
-    sessions_in,
-    stored_touch,
-    touches_of,
-    unpacked,
-)
+from gp_aiogram.stores.redis.rows import sessions_in, stored_touch, touches_of, unpacked
 from gp_aiogram.stores.redis.schema import Keys
 from gp_aiogram.stores.redis.scripts import (
     ADD_TOUCH,

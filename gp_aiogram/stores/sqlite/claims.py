@@ -14,15 +14,11 @@ from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.pages import Key
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import MAX_DELAY, Outcome, State
+from gp_aiogram.stores.rows import key_of, receipt_text
+from gp_aiogram.stores.spoilt import DELIVERY_IS_SPOILT, EVENT_IS_GONE, is_sound, read_event
 from gp_aiogram.stores.sqlite.bulk import change_in, select_in
-from gp_aiogram.stores.sqlite.rows import COLUMNS, key_of, now_ms, receipt_text, storable
-from gp_aiogram.stores.sqlite.spoilt import (
-    DELIVERY_IS_SPOILT,
-    EVENT_IS_GONE,
-    bury,
-    is_sound,
-    read_event,
-)
+from gp_aiogram.stores.sqlite.rows import COLUMNS, now_ms, storable
+from gp_aiogram.stores.sqlite.spoilt import bury
 from gp_aiogram.stores.sqlite.tally import Tally
 from gp_aiogram.stores.tries import tries_text
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from gp_aiogram.model.clock import Clock, from_ms
+from gp_aiogram.stores.conditions import Conditions
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.listing import of_events
-from gp_aiogram.stores.pages import Key
+from gp_aiogram.stores.pages import Key, Listed, Wanted
 from gp_aiogram.stores.records import Delivery, DeliveryFilter, EventRecord, Span
+from gp_aiogram.stores.spoilt import is_moment, readable
 from gp_aiogram.stores.sqlite.bulk import select_in
-from gp_aiogram.stores.sqlite.conditions import Conditions, conditions_of, narrow_condition
+from gp_aiogram.stores.sqlite.conditions import WORDING, conditions_of
 from gp_aiogram.stores.sqlite.rows import COLUMNS, now_ms
-from gp_aiogram.stores.sqlite.spoilt import event_or_stand_in, is_moment, readable
+from gp_aiogram.stores.sqlite.spoilt import event_or_stand_in
 
 #: Events that one transaction looks at, and that it returns: whoever writes does not wait 50 ms.
 WINDOW, PAGE = 2000, 250
@@ -48,20 +50,6 @@ _BEYOND = 2**63 - 1
 
 #: Means every event: the first that are looked at are those that are wanted.
 _ANY = DeliveryFilter()
-
-
-class Wanted(NamedTuple):
-    """Which events somebody wants to see."""
-
-    where: DeliveryFilter
-    span: Span
-
-
-class Listed(NamedTuple):
-    """A page of events, and where looking has ended; None when nothing follows."""
-
-    events: list[EventRecord]
-    end: int | None
 
 
 class Listing:
@@ -144,7 +132,7 @@ def _narrow_to_window(
     order: str,
 ) -> int | None:
     """Have a query look at the next events only, and return the last; None without more."""
-    found_by = narrow_condition(where) or "TRUE"
+    found_by = WORDING.narrow_condition(where) or "TRUE"
     row = connection.execute(_LAST.format(found_by=found_by, order=order), parameters).fetchone()
     if row is None:
         return None

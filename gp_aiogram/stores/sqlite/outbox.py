@@ -9,7 +9,17 @@ from gp_aiogram.stores.contract import Outbox
 from gp_aiogram.stores.keys import OnceKey
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.notifier import Notifier
-from gp_aiogram.stores.pages import Erasure, Key, Page, Transition
+from gp_aiogram.stores.pages import (
+    Changed,
+    Erasure,
+    Key,
+    Listed,
+    Page,
+    Shown,
+    Transition,
+    Wanted,
+)
+from gp_aiogram.stores.paging import Erasing, following, gather
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import (
     AcceptResult,
@@ -23,11 +33,12 @@ from gp_aiogram.stores.records import (
     Span,
     State,
 )
+from gp_aiogram.stores.rows import delivery_of, key_of
 from gp_aiogram.stores.sqlite.acceptance import Acceptance
 from gp_aiogram.stores.sqlite.claims import Claims, Demand
-from gp_aiogram.stores.sqlite.listing import Listing, Wanted
+from gp_aiogram.stores.sqlite.listing import Listing
 from gp_aiogram.stores.sqlite.once_keys import Addition, add_keys, drop_keys, known_keys
-from gp_aiogram.stores.sqlite.rows import delivery_of, key_of, now_ms
+from gp_aiogram.stores.sqlite.rows import now_ms
 from gp_aiogram.stores.sqlite.selection import PAGE, Selection
 from gp_aiogram.stores.sqlite.tally import counts
 from gp_aiogram.stores.sqlite.work import DatabaseFile
@@ -56,7 +67,7 @@ class SQLiteOutbox(Outbox):
         self._selection = Selection(clock, self._leases, recent)
         self._listing = Listing(clock, self._leases)
         self._notifier = Notifier(self._next_due)
-        self._erased_up_to: dict[DeliveryFilter, Key] = {}
+        self._erasing = Erasing()
         # The file's next owner may claim what this one holds, and number events as this one.
         file.on_release(self._leases.clear)
         file.on_release(recent.clear)
@@ -132,61 +143,46 @@ class SQLiteOutbox(Outbox):
         after: Delivery | None = None,
     ) -> list[Delivery]:
         """Return deliveries, oldest event first."""
-        found: list[Delivery] = []
-        end = None if after is None else key_of(after)
-        while len(found) < limit:
-            page = Page(where, min(limit - len(found), PAGE), end)
-            shown, end = await self._file.submit(self._selection.select, page, reads=True)
-            found += shown
-            if end is None:
-                break
-        return found
+
+        async def page(left: int, end: Key | None) -> Shown:
+            wanted = Page(where, min(left, PAGE), end)
+            return await self._file.submit(self._selection.select, wanted, reads=True)
+
+        return await gather(page, limit, None if after is None else key_of(after))
 
     async def events(self, where: DeliveryFilter, span: Span) -> list[EventRecord]:
         """Return events with their deliveries; a transaction looks at a window of them only."""
-        found: list[EventRecord] = []
-        while len(found) < span.limit:
-            wanted = Wanted(where, span._replace(limit=span.limit - len(found)))
-            listed, end = await self._file.submit(self._listing.events, wanted, reads=True)
-            found += listed
-            if end is None:
-                break
-            span = span._replace(before=end) if span.newest else span._replace(after=end)
-        return found
+
+        async def page(left: int, end: int | None) -> Listed:
+            wanted = Wanted(where, following(span, left, end))
+            return await self._file.submit(self._listing.events, wanted, reads=True)
+
+        return await gather(page, span.limit)
 
     async def transition(self, where: DeliveryFilter, change: Change, *, limit: int) -> int:
         """Change deliveries."""
-        total, end = 0, None
-        while total < limit:
-            transition = Transition(where, change, min(limit - total, PAGE), end)
-            changed, end = await self._file.submit(self._selection.transition, transition)
-            total += len(changed)
+
+        async def page(left: int, end: Key | None) -> Changed:
+            transition = Transition(where, change, min(left, PAGE), end)
+            changed = await self._file.submit(self._selection.transition, transition)
             if change.state == "pending":
-                self._notifier.notify({*changed})
-            if end is None:
-                break
-        return total
+                self._notifier.notify({*changed.destinations})
+            return changed
+
+        return len(await gather(page, limit))
 
     async def erase(self, where: DeliveryFilter, *, limit: int) -> int:
-        """Erase events with their deliveries.
+        """Erase events with their deliveries."""
 
-        Who calls again because as many were erased goes on where the last call has ended; before
-        fewer are erased, everything has been looked at.
-        """
-        start = self._erased_up_to.pop(where, None)
-        total, end = 0, start
-        while total < limit:
-            erasure = Erasure(where, min(limit - total, PAGE), end)
-            erased = await self._file.submit(self._selection.erase, erasure)
+        async def page(left: int, end: Key | None) -> tuple[int, Key | None]:
+            erased = await self._file.submit(
+                self._selection.erase, Erasure(where, min(left, PAGE), end)
+            )
             for key in erased.keys:
                 self._leases.revoke(key)
-            total, end = total + erased.events, erased.end
-            if end is None:
-                if start is None:
-                    return total
-                start = None
-        self._erased_up_to = {} if end is None else {where: end}
-        return total
+            return erased.events, erased.end
+
+        return await self._erasing.run(page, where, limit)
 
     async def counts(self) -> dict[str, dict[State, int]]:
         """How many deliveries each destination has in each state."""

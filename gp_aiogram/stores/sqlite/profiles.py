@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gp_aiogram.model import codec
 from gp_aiogram.model.click import Click
@@ -13,9 +13,9 @@ from gp_aiogram.model.clock import to_ms
 from gp_aiogram.model.event import Traits
 from gp_aiogram.stores.contract import ProfileStore
 from gp_aiogram.stores.records import Profile, Unmatched
+from gp_aiogram.stores.rows import clicks_of, conversions_of, tell_left_out
 from gp_aiogram.stores.sqlite import unmatched
 from gp_aiogram.stores.sqlite.bulk import change_in, insert, select_in
-from gp_aiogram.stores.sqlite.rows import tell_left_out
 from gp_aiogram.stores.sqlite.work import DatabaseFile
 
 _KNOWN_CLICKS = "SELECT session_id FROM click WHERE session_id IN ({marks})"
@@ -128,14 +128,14 @@ class SQLiteProfiles(ProfileStore):
     async def unmatched_of(self, session_id: str, limit: int = 100) -> Sequence[Unmatched]:
         """Return conversions that a session brings the user of, the earliest first."""
         rows = await self._file.read(unmatched.OF_SESSION, (session_id, session_id, limit))
-        return unmatched.conversions(rows)
+        return conversions_of(rows)
 
     async def unmatched(
         self, limit: int = 100, after: Unmatched | None = None
     ) -> Sequence[Unmatched]:
         """Return conversions that were kept, the earliest first."""
         place = (-(2**62), "") if after is None else (to_ms(after.at), after.key)
-        return unmatched.conversions(await self._file.read(unmatched.PAGE, (*place, limit)))
+        return conversions_of(await self._file.read(unmatched.PAGE, (*place, limit)))
 
     async def drop_unmatched(self, keys: Collection[str]) -> None:
         """Keep conversions no longer."""
@@ -165,16 +165,7 @@ def profiles(
 
 def _clicks(connection: sqlite3.Connection, session_ids: set[str]) -> dict[str, Click]:
     rows = select_in(connection, _CLICKS, [*session_ids])
-    clicks = {session_id: _click(body) for session_id, body in rows}
-    return {session_id: click for session_id, click in clicks.items() if click is not None}
-
-
-def _click(body: Any) -> Click | None:
-    try:
-        return Click.from_dict(codec.decode(body))
-    except Exception as error:  # noqa: BLE001 - whatever is in the row
-        tell_left_out("click", error)
-        return None
+    return clicks_of(rows)
 
 
 def _traits(

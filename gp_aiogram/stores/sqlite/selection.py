@@ -9,15 +9,17 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gp_aiogram.model.clock import Clock
+from gp_aiogram.stores.conditions import Conditions
 from gp_aiogram.stores.leases import Leases
 from gp_aiogram.stores.pages import Changed, Erasure, Key, Page, Shown, Transition
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import Change, Delivery, DeliveryFilter, State
+from gp_aiogram.stores.spoilt import readable
 from gp_aiogram.stores.sqlite.bulk import change_in, select_in
-from gp_aiogram.stores.sqlite.conditions import Conditions, conditions_of, narrow_condition
+from gp_aiogram.stores.sqlite.conditions import WORDING, conditions_of
 from gp_aiogram.stores.sqlite.once_keys import OnceKeys
 from gp_aiogram.stores.sqlite.rows import COLUMNS, now_ms, storable
-from gp_aiogram.stores.sqlite.spoilt import event_or_stand_in, readable
+from gp_aiogram.stores.sqlite.spoilt import event_or_stand_in
 from gp_aiogram.stores.sqlite.tally import Tally
 
 #: Deliveries, or events, that one transaction looks at, and that it returns or changes: few enough
@@ -205,7 +207,7 @@ def _limit_to_window(
 ) -> Key | None:
     """Have a query look at the next deliveries only, and return the last; None without more."""
     parameters["after_seq"], parameters["after_destination"] = after or _FIRST
-    narrow = narrow_condition(where)
+    narrow = WORDING.narrow_condition(where)
     if narrow is not None:
         query = _LAST_EVENT.format(found_by=narrow)
     else:
@@ -223,7 +225,7 @@ def _limit_to_events(
 ) -> Key | None:
     """Have a query look at the next events only, and return the last; None without more."""
     parameters["after_seq"], _ = after or _FIRST
-    narrow = narrow_condition(where)
+    narrow = WORDING.narrow_condition(where)
     if narrow is None and where.accepted_before is not None:
         ages = connection.execute(_AGES, {**parameters, "window": WINDOW})
         old = [seq for seq, _ in takewhile(lambda age: not age[1], ages)]

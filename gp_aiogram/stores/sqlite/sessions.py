@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gp_aiogram.model.clock import from_ms, to_ms
+from gp_aiogram.model.clock import to_ms
 from gp_aiogram.model.session import Session
 from gp_aiogram.stores.contract import SessionStore
 from gp_aiogram.stores.records import Span, TouchRecord
+from gp_aiogram.stores.rows import session_of, sessions_of
 from gp_aiogram.stores.sqlite.bulk import insert, select_in
-from gp_aiogram.stores.sqlite.rows import tell_left_out
 from gp_aiogram.stores.sqlite.work import DatabaseFile
 from gp_aiogram.stores.touch_limit import MAX_TOUCHES, TouchLimit
 
@@ -115,7 +115,7 @@ class SQLiteSessions(SessionStore):
         since_ms = _EVER[0] if since is None else to_ms(since)
         until_ms = _EVER[1] if until is None else to_ms(until)
         rows = await self._file.read(_HISTORY, (telegram_id, since_ms, until_ms))
-        return _sessions(rows)
+        return sessions_of(rows)
 
     async def erase(self, telegram_id: int) -> set[str]:
         """Erase every touch of a user."""
@@ -128,14 +128,14 @@ class SQLiteSessions(SessionStore):
 
     async def touches_of(self, session_id: str, limit: int = 100) -> Sequence[Session]:
         """Return touches that name a session id, the latest first."""
-        return _sessions(await self._file.read(_TOUCHES, (session_id, limit)))
+        return sessions_of(await self._file.read(_TOUCHES, (session_id, limit)))
 
     async def touches(self, span: Span) -> Sequence[TouchRecord]:
         """Return touches in the order in which they were added."""
         order = "DESC" if span.newest else "ASC"
         before = _EVER[1] if span.before is None else span.before
         rows = await self._file.read(_LISTED.format(order=order), (span.after, before, span.limit))
-        read = [(number, _session(row)) for number, *row in rows]
+        read = [(number, session_of(row)) for number, *row in rows]
         return [TouchRecord(number, touch) for number, touch in read if touch is not None]
 
     async def prune(self, before: datetime, limit: int) -> int:
@@ -171,7 +171,7 @@ def histories(
 ) -> dict[int, list[Session]]:
     """Return the touches of many users, oldest first; nothing of those who have none."""
     found: dict[int, list[Session]] = {}
-    for session in _sessions(select_in(connection, _HISTORIES, [*telegram_ids])):
+    for session in sessions_of(select_in(connection, _HISTORIES, [*telegram_ids])):
         found.setdefault(session.telegram_id, []).append(session)
     return found
 
@@ -199,18 +199,3 @@ def _shared(connection: sqlite3.Connection, shares: Sequence[_Share]) -> list[se
 
 def _prune(connection: sqlite3.Connection, prunings: Sequence[_Pruning]) -> list[int]:
     return [connection.execute(_PRUNE, pruning).rowcount for pruning in prunings]
-
-
-def _sessions(rows: Iterable[Sequence[Any]]) -> list[Session]:
-    """Return what can be read."""
-    return [session for session in map(_session, rows) if session is not None]
-
-
-def _session(row: Sequence[Any]) -> Session | None:
-    bot_id, telegram_id, session_id, source, at_ms, payload = row
-    try:
-        at = from_ms(at_ms)
-    except (TypeError, ValueError, OverflowError) as error:
-        tell_left_out("touch", error)
-        return None
-    return Session(bot_id, telegram_id, session_id, source, at, payload)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from gp_aiogram.model import codec
-from gp_aiogram.model.clock import from_ms, to_ms
+from gp_aiogram.model.clock import to_ms
 from gp_aiogram.stores.records import Unmatched
 from gp_aiogram.stores.sqlite.bulk import change_in, insert
-from gp_aiogram.stores.sqlite.rows import tell_left_out
 
 _COLUMNS = "key, click_id, at_ms, body"
 
@@ -42,17 +40,3 @@ def drop(connection: sqlite3.Connection, keys: Sequence[Collection[str]]) -> lis
     dropped = [key for some in keys for key in some]
     change_in(connection, "DELETE FROM unmatched WHERE key IN ({marks})", dropped)
     return [None] * len(keys)
-
-
-def conversions(rows: Iterable[Sequence[Any]]) -> list[Unmatched]:
-    """Return what can be read."""
-    return [one for one in map(_conversion, rows) if one is not None]
-
-
-def _conversion(row: Sequence[Any]) -> Unmatched | None:
-    key, click_id, at_ms, body = row
-    try:
-        return Unmatched(key, click_id, from_ms(at_ms), codec.decode(body))
-    except (TypeError, ValueError, OverflowError) as error:
-        tell_left_out("conversion", error)
-        return None
