@@ -65,20 +65,10 @@ async def delivering(settings: Settings) -> AsyncIterator[Tracker]:
     :raises ConfigurationError: when no destination is configured.
     :raises StoreError: when the store cannot be used.
     """
-    store = settings.build_store()
-    _refuse_memory(store)
-    tracker = Tracker(
-        settings.destinations(),
-        store=store,
-        attribution=settings.attribution.build(),
-        stars=settings.stars.build(),
-        retention=settings.retention.build(),
-        journal=None,
-        phone_region=settings.phone_region,
-        deliver=settings.deliver,
-    )
+    tracker = Tracker.from_settings(settings.model_copy(update={"journal": None}))
+    _refuse_memory(tracker.store)
     try:
-        await _open(store)
+        await _open(tracker.store)
         await tracker.start()
         yield tracker
     finally:

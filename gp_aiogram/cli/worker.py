@@ -67,21 +67,16 @@ def worker(
 
 def _tracker(settings: Settings) -> Tracker:
     """Build a tracker that delivers; the journal is left to those who record."""
-    store = settings.build_store()
-    if isinstance(store.outbox, MemoryOutbox):
+    # Its GP_DELIVER may be that of the bot.
+    delivers = settings.model_copy(update={"journal": None, "deliver": True})
+    tracker = Tracker.from_settings(delivers)
+    if isinstance(tracker.store.outbox, MemoryOutbox):
         msg = (
             "a worker has nothing to deliver in memory://: set GP_STORE to the store of your bot, "
             "such as postgresql://…"
         )
         raise ConfigurationError(msg)
-    return Tracker(
-        settings.destinations(),
-        store=store,
-        attribution=settings.attribution.build(),
-        stars=settings.stars.build(),
-        retention=settings.retention.build(),
-        journal=None,
-    )
+    return tracker
 
 
 async def _run(tracker: Tracker, host: str, port: int | None, grace: float) -> None:
