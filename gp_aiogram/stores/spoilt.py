@@ -1,8 +1,9 @@
-"""What is shown of rows that cannot be read."""
+"""What takes the place of rows that cannot be read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from gp_aiogram.model.clock import from_ms
@@ -11,7 +12,7 @@ from gp_aiogram.stores.records import Delivery, State
 from gp_aiogram.stores.rows import delivery_of
 
 #: Reasons of deliveries.
-EVENT_IS_GONE = "the stored event is gone"
+_EVENT_IS_GONE = "the stored event is gone"
 DELIVERY_IS_SPOILT = "the stored delivery cannot be read"
 
 #: Milliseconds since 1970 of the first and the last moment that there are.
@@ -26,6 +27,26 @@ def read_event(body: Any) -> Event | str:
         is_telling = isinstance(error, (KeyError, json.JSONDecodeError, UnicodeDecodeError))
         why = f"{type(error).__name__}{f': {error}' if is_telling else ''}"
         return f"the stored event cannot be read: {why}"
+
+
+def read_events(
+    seqs: Collection[int],
+    rows: Iterable[Sequence[Any]],
+) -> tuple[dict[int, Event], dict[int, str]]:
+    """Return events by their numbers, and why the rest of them cannot be read.
+
+    :param rows: the number and the body of each event that is stored.
+    """
+    events: dict[int, Event] = {}
+    reasons = dict.fromkeys(seqs, _EVENT_IS_GONE)
+    for seq, body in rows:
+        event = read_event(body)
+        if isinstance(event, Event):
+            events[seq] = event
+            del reasons[seq]
+        else:
+            reasons[seq] = event
+    return events, reasons
 
 
 def is_sound(row: Any) -> bool:

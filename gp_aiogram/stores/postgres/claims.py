@@ -15,7 +15,7 @@ from gp_aiogram.stores.postgres.transaction import Transaction, columns
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import Claim, Delivery
 from gp_aiogram.stores.rows import delivery_of
-from gp_aiogram.stores.spoilt import DELIVERY_IS_SPOILT, EVENT_IS_GONE, is_sound, read_event
+from gp_aiogram.stores.spoilt import DELIVERY_IS_SPOILT, is_sound, read_events
 
 
 def _free(cap: str, moments: str) -> str:
@@ -178,15 +178,9 @@ class Claims:
         """Return events by their numbers, and why the rest of them cannot be read."""
         events = self._recent.find(seqs)
         others = [seq for seq in seqs if seq not in events]
-        reasons = dict.fromkeys(others, EVENT_IS_GONE)
-        for seq, body in await transaction.fetch(_EVENTS, seqs=others) if others else ():
-            event = read_event(body)
-            if isinstance(event, Event):
-                events[seq] = event
-                del reasons[seq]
-            else:
-                reasons[seq] = event
-        return events, reasons
+        rows = await transaction.fetch(_EVENTS, seqs=others) if others else ()
+        read, reasons = read_events(others, rows)
+        return {**events, **read}, reasons
 
 
 async def extend(transaction: Transaction, extensions: Sequence[Extension]) -> list[None]:

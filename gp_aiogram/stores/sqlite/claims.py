@@ -15,7 +15,7 @@ from gp_aiogram.stores.pages import Key
 from gp_aiogram.stores.recent import RecentEvents
 from gp_aiogram.stores.records import MAX_DELAY, Outcome, State
 from gp_aiogram.stores.rows import key_of, receipt_text
-from gp_aiogram.stores.spoilt import DELIVERY_IS_SPOILT, EVENT_IS_GONE, is_sound, read_event
+from gp_aiogram.stores.spoilt import DELIVERY_IS_SPOILT, is_sound, read_events
 from gp_aiogram.stores.sqlite.bulk import change_in, select_in
 from gp_aiogram.stores.sqlite.rows import COLUMNS, now_ms, storable
 from gp_aiogram.stores.sqlite.spoilt import bury
@@ -188,15 +188,8 @@ class Claims:
         """Return events by their numbers, and why the rest of them cannot be read."""
         events = self._recent.find(seqs)
         others = [seq for seq in seqs if seq not in events]
-        reasons = dict.fromkeys(others, EVENT_IS_GONE)
-        for seq, body in select_in(connection, _EVENTS, others):
-            event = read_event(body)
-            if isinstance(event, Event):
-                events[seq] = event
-                del reasons[seq]
-            else:
-                reasons[seq] = event
-        return events, reasons
+        read, reasons = read_events(others, select_in(connection, _EVENTS, others))
+        return {**events, **read}, reasons
 
     def _next_due(
         self,
